@@ -1,0 +1,170 @@
+"""What the database keeps. Pixels live in files below ``settings.DATA_DIR``, never here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import models
+
+
+class Scene(models.Model):
+    """A source raster, ingested into ``DATA_DIR/scenes/<id>/``."""
+
+    class State(models.TextChoices):
+        IMPORTING = "importing"
+        READY = "ready"
+        FAILED = "failed"
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="scenes")
+    name = models.CharField(max_length=200)
+    source_name = models.CharField(max_length=255)  # the file name as uploaded
+    state = models.CharField(max_length=12, choices=State.choices, default=State.IMPORTING)
+    progress = models.FloatField(default=0)  # share of the import done, 0 to 1
+    message = models.TextField(blank=True)  # why the import failed, or a remark on how the file was read
+    attribution = models.CharField(max_length=300, blank=True)
+    # Everything that segmentation.rasters.cog.SceneInfo knows (docs/protocol.md, "Scene description").
+    info = models.JSONField(default=dict, blank=True)
+    size_bytes = models.BigIntegerField(default=0)  # of the scene's folder, for the quota
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        return Path(settings.DATA_DIR) / "scenes" / str(self.pk)
+
+    @property
+    def cog_path(self) -> Path:
+        return self.folder / "scene.tif"
+
+    @property
+    def thumbnail_path(self) -> Path:
+        return self.folder / "thumbnail.webp"
+
+
+class Segmentation(models.Model):
+    """One run over a scene; its Zarr group is ``DATA_DIR/segmentations/<id>.zarr``."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        COMPLETE = "complete"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    scene = models.ForeignKey(Scene, on_delete=models.CASCADE, related_name="segmentations")
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    # bands (list of band numbers, or null = all), superpixel_px, n_leaves, seed, mode, aoi (GeoJSON geometry or null)
+    parameters = models.JSONField(default=dict, blank=True)
+    device = models.CharField(max_length=40, blank=True)  # "cpu" or "cuda": what it really ran on
+    n_leaves = models.PositiveIntegerField(default=0)  # 0 until the codebook is fixed
+    stage = models.CharField(max_length=20, blank=True)
+    progress = models.FloatField(default=0)  # share done, 0 to 1
+    message = models.TextField(blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"segmentation {self.pk} of {self.scene}"
+
+    @property
+    def store_path(self) -> Path:
+        return Path(settings.DATA_DIR) / "segmentations" / f"{self.pk}.zarr"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in (self.State.QUEUED, self.State.RUNNING)
+
+
+class Project(models.Model):
+    """Classes and edits over one scene. Its state is the fold of its live edits (webapp/edits.py)."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="projects")
+    name = models.CharField(max_length=200)
+    scene = models.ForeignKey(Scene, on_delete=models.CASCADE, related_name="projects")
+    # The adopted segmentation; null until the first one has its codebook.
+    segmentation = models.ForeignKey(
+        Segmentation, null=True, blank=True, on_delete=models.PROTECT, related_name="projects"
+    )
+    number = models.PositiveIntegerField(default=0)  # of the newest edit
+    # Snapshot of the fold at ``number``: class of each leaf, zlib-compressed uint8, 0 = none.
+    class_table = models.BinaryField(default=bytes, blank=True)
+    aoi = models.JSONField(null=True, blank=True)  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    updated_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-updated_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ClassLabel(models.Model):
+    """A class named by a person; part of the snapshot of the fold."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="classes")
+    number = models.PositiveSmallIntegerField()  # 1 to 250, never used twice in a project
+    name = models.CharField(max_length=80)
+    color = models.CharField(max_length=7)  # "#rrggbb"
+    position = models.PositiveSmallIntegerField(default=0)
+    deleted = models.BooleanField(default=False)  # hides its assignments; nothing is rewritten
+
+    class Meta:
+        ordering = ["position", "number"]
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="class_number_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Edit(models.Model):
+    """One recorded change; numbers run from 1 without a gap in each project."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="edits")
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=30)  # docs/protocol.md, "Edits"
+    payload = models.JSONField(default=dict)
+    user = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    client_id = models.CharField(max_length=64, blank=True)  # made by the browser: a repeat is recognised
+    live = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="edit_number_once"),
+            models.UniqueConstraint(
+                fields=["project", "user", "client_id"],
+                condition=~models.Q(client_id=""),
+                name="edit_client_id_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} #{self.number}"
+
+
+class SignInToken(models.Model):
+    """A link that signs one user in, once; only the hash of the token is kept."""
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    token_hash = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"sign-in link of {self.user}"
