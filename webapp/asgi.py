@@ -1,0 +1,47 @@
+"""The ASGI application: HTTP to Django, sockets to Channels, and the job engine's life to the server's."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AsyncExitStack
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webapp.settings")
+
+import django
+
+django.setup()
+
+# Django must be set up before anything below is imported.
+from channels.auth import AuthMiddlewareStack  # noqa: E402
+from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
+
+from webapp import jobs  # noqa: E402
+from webapp.origins import SameOriginValidator  # noqa: E402
+from webapp.requests import StreamingHandler  # noqa: E402
+from webapp.routing import websocket_urlpatterns  # noqa: E402
+
+__all__ = ["application"]
+
+
+async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Start the engine with the server, stop it with the server; a failed start is told to the server."""
+    async with AsyncExitStack() as stack:
+        await receive()  # lifespan.startup
+        try:
+            await stack.enter_async_context(jobs.engine_lifespan())
+        except Exception as error:
+            await send({"type": "lifespan.startup.failed", "message": f"The job engine did not start: {error}"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()  # lifespan.shutdown
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": StreamingHandler(),
+        "websocket": SameOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
+        "lifespan": lifespan,
+    }
+)

@@ -1,0 +1,39 @@
+"""Rows as the browser sees them (docs/protocol.md)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webapp.models import Project, Scene
+
+__all__ = ["describe_project", "describe_scene"]
+
+
+def describe_scene(scene: Scene) -> dict[str, Any]:
+    """The "Scene description" of the protocol."""
+    return {
+        "id": scene.pk,
+        "name": scene.name,
+        "state": scene.state,
+        "progress": scene.progress,
+        "message": scene.message,
+        "attribution": scene.attribution,
+        "size_bytes": scene.size_bytes,
+        "created_at": scene.created_at.isoformat(),
+        "info": scene.info or None,
+    }
+
+
+def describe_project(project: Project) -> dict[str, Any]:
+    """A project in a list: nothing of its classes and edits, which come over its socket."""
+    return {
+        "id": project.pk,
+        "name": project.name,
+        "scene": project.scene_id,
+        "segmentation": project.segmentation_id,
+        "number": project.number,
+        "created_at": project.created_at.isoformat(),
+        "updated_at": project.updated_at.isoformat(),
+        "updated_by": project.updated_by.username if project.updated_by else None,
+        "url": f"/projects/{project.pk}/",
+    }

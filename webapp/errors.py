@@ -1,0 +1,150 @@
+"""Which error becomes which HTTP status and which rejection code on the socket: here, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+from segmentation.errors import CancelledError, SegmentationError, StorageFullError, StoreError
+
+__all__ = [
+    "ConflictError",
+    "ForbiddenError",
+    "InvalidInputError",
+    "LimitError",
+    "MissingError",
+    "NothingToDoError",
+    "Problem",
+    "QuotaError",
+    "StaleError",
+    "TooLargeError",
+    "WebError",
+    "describe",
+]
+
+logger = logging.getLogger(__name__)
+
+
+class WebError(Exception):
+    """Base of what a person did that cannot be done; ``str()`` of it is a sentence for that person."""
+
+    status = 400
+    code = "invalid"
+
+
+class InvalidInputError(WebError, ValueError):
+    """A value is not of the form it must have."""
+
+
+class MissingError(WebError):
+    """No such thing, or nothing that this user may know of."""
+
+    status, code = 404, "missing"
+
+
+class ForbiddenError(WebError):
+    """The user may see it, yet not do this with it."""
+
+    status, code = 403, "forbidden"
+
+
+class ConflictError(WebError):
+    """It cannot be done in the present state of things."""
+
+    status, code = 409, "conflict"
+
+
+class StaleError(ConflictError):
+    """The command speaks of a segmentation or version that is not the adopted one."""
+
+    code = "stale"
+
+
+class NothingToDoError(ConflictError):
+    """There is nothing to undo or redo."""
+
+    code = "nothing"
+
+
+class LimitError(WebError):
+    """Too many of them, or too fast."""
+
+    status, code = 429, "limit"
+
+
+class TooLargeError(WebError):
+    """The file or request is over a limit on its size."""
+
+    status, code = 413, "limit"
+
+
+class QuotaError(WebError):
+    """The user's storage, or the disk, has no room for it."""
+
+    status, code = 507, "limit"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An error as the outside sees it."""
+
+    status: int  # of an HTTP response
+    code: str  # of ``command.rejected`` (docs/protocol.md)
+    message: str  # a sentence for the user
+
+
+def describe(error: BaseException) -> Problem:
+    """What to tell the outside about ``error``; one that nobody foresaw is logged and told without its text."""
+    if isinstance(error, WebError):
+        return Problem(error.status, error.code, str(error))
+    if isinstance(error, StorageFullError):
+        return Problem(507, "limit", str(error))
+    if isinstance(error, (StoreError, CancelledError)):
+        return Problem(409, "conflict", str(error))
+    if isinstance(error, SegmentationError):
+        return Problem(400, "invalid", str(error))
+    logger.error("unforeseen error", exc_info=error)
+    return Problem(500, "internal", "The server ran into an error of its own; it is in its log. Please try again.")
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """True for the paths that programs read rather than people."""
+    return request.path.startswith(("/api/", "/tiles/"))
+
+
+def _page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse({"detail": message}, status=status)
+    return render(request, "errors/error.html", {"status": status, "title": title, "message": message}, status=status)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A write that did not come from our own pages, or from a page older than the sign-in."""
+    return _page(
+        request, 403, "Please try again", "This page is older than your sign-in. Reload it, and do it once more."
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 400, "That did not work", "The server did not understand the request.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(request, 403, "Not allowed", str(exception) or "You may not do this.")
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _page(
+        request, 404, "Nothing here", "There is no such page, or it belongs to somebody else. Look in your projects."
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    # No template here: it may be what failed.
+    message = "The server ran into an error of its own; it is in its log. Please try again."
+    if wants_json(request):
+        return JsonResponse({"detail": message}, status=500)
+    return HttpResponse(f"<!doctype html><title>ClusterNet: error</title><p>{message}</p>", status=500)

@@ -1,0 +1,47 @@
+"""How much a user may store, and whether the disk has room."""
+
+from __future__ import annotations
+
+import shutil
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Sum
+
+from webapp.errors import QuotaError
+from webapp.models import Scene, Segmentation
+
+__all__ = ["check_room", "format_bytes", "used_bytes"]
+
+
+def format_bytes(count: float) -> str:
+    """``1536`` -> ``"1.5 KB"``, in the decimal units of file managers."""
+    for unit in ("bytes", "KB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError("unreachable")
+
+
+def used_bytes(user: User) -> int:
+    """Bytes of the user's scenes and of the segmentations made from them."""
+    scenes = Scene.objects.filter(owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
+    segmentations = Segmentation.objects.filter(scene__owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
+    return int(scenes + segmentations)
+
+
+def check_room(user: User, wanted_bytes: int) -> None:
+    """Raise QuotaError unless the user's quota and the disk have room for ``wanted_bytes`` more."""
+    used = used_bytes(user)
+    if used + wanted_bytes > settings.QUOTA_BYTES:
+        raise QuotaError(
+            f"You have used {format_bytes(used)} of your {format_bytes(settings.QUOTA_BYTES)}, "
+            f"and this needs {format_bytes(wanted_bytes)} more; delete a scene that you no longer need."
+        )
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.DATA_DIR).free
+    if free < wanted_bytes + settings.MIN_FREE_BYTES:
+        raise QuotaError(
+            f"The server's disk is almost full ({format_bytes(free)} free, {format_bytes(wanted_bytes)} needed); "
+            "delete a scene, or ask whoever runs the server for space."
+        )

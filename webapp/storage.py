@@ -1,0 +1,119 @@
+"""Files below DATA_DIR: freeing those of a deleted row, and sweeping up what no row speaks of."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from webapp.models import Project, Scene, Segmentation, SignInToken
+
+__all__ = ["Orphan", "delete_project", "delete_scene", "find_orphans", "folder_size", "free", "sweep", "uploads_folder"]
+
+logger = logging.getLogger(__name__)
+
+HALF_UPLOAD_S = 24 * 3600  # a half-received file untouched for this long is abandoned
+
+
+def uploads_folder() -> Path:
+    """Where files are received: on the same file system as the scenes, so that moving them is a rename."""
+    folder = Path(settings.DATA_DIR) / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def folder_size(path: Path) -> int:
+    """Bytes of all files below ``path`` (of the file itself, where it is one)."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(entry.lstat().st_size for entry in path.rglob("*") if entry.is_file())
+
+
+def free(path: Path) -> None:
+    """Remove a file or folder. It is renamed away first, so that nobody opens it half gone."""
+    if not path.exists():
+        return
+    trash = Path(settings.DATA_DIR) / "trash"
+    trash.mkdir(parents=True, exist_ok=True)
+    doomed = trash / uuid.uuid4().hex
+    try:
+        path.rename(doomed)
+        if doomed.is_dir():
+            shutil.rmtree(doomed)
+        else:
+            doomed.unlink()
+    except OSError as error:
+        # The row is gone already; the sweep tries again.
+        logger.warning("could not remove %s: %s", path, error)
+
+
+def delete_scene(scene: Scene) -> None:
+    """Delete a scene with its projects and segmentations; their files go once the database has agreed."""
+    with transaction.atomic():
+        segmentations = list(scene.segmentations.all())
+        paths = [scene.folder, *(segmentation.store_path for segmentation in segmentations)]
+        # Projects protect their segmentation, so they go first.
+        scene.projects.all().delete()
+        scene.segmentations.all().delete()
+        scene.delete()
+        transaction.on_commit(lambda: [free(path) for path in paths])
+
+
+def delete_project(project: Project) -> None:
+    """Delete a project with its edits; its scene and the scene's segmentations stay."""
+    project.delete()
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """Something below DATA_DIR that no row speaks of."""
+
+    path: Path
+    size_bytes: int
+    reason: str
+
+
+def find_orphans() -> list[Orphan]:
+    """What a crash in the wrong moment left behind. Files younger than a minute may still be getting their row."""
+    data = Path(settings.DATA_DIR)
+    newest = time.time() - 60
+    scenes = {str(key) for key in Scene.objects.values_list("pk", flat=True)}
+    stores = {f"{key}.zarr" for key in Segmentation.objects.values_list("pk", flat=True)}
+    candidates = [
+        *((path, "no such scene") for path in _entries(data / "scenes") if path.name not in scenes),
+        *((path, "no such segmentation") for path in _entries(data / "segmentations") if path.name not in stores),
+        *((path, "deleted before") for path in _entries(data / "trash")),
+    ]
+    found = [(path, reason) for path, reason in candidates if path.lstat().st_mtime < newest]
+    waiting = _uploads_waiting()
+    for path in _entries(data / "uploads"):
+        if path.name not in waiting and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
+            found.append((path, "half-received, abandoned"))
+    return [Orphan(path, folder_size(path), reason) for path, reason in found]
+
+
+def sweep() -> tuple[list[Orphan], int]:
+    """Remove orphans and expired sign-in links; returns the orphans and the number of links."""
+    orphans = find_orphans()
+    for orphan in orphans:
+        free(orphan.path)
+    expired, _ = SignInToken.objects.filter(expires_at__lte=timezone.now()).delete()
+    return orphans, expired
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return iter(sorted(folder.iterdir())) if folder.is_dir() else iter(())
+
+
+def _uploads_waiting() -> set[str]:
+    """Names of received files whose import has not ended: an upload is called ``<scene id>-...``."""
+    importing = {str(key) for key in Scene.objects.filter(state=Scene.State.IMPORTING).values_list("pk", flat=True)}
+    return {path.name for path in _entries(Path(settings.DATA_DIR) / "uploads") if path.name.split("-")[0] in importing}
