@@ -1,0 +1,148 @@
+"""What is computed from one window: superpixels, their features, and the sizes and spectra of leaves."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segmentation.clustering.codebook import NODATA_LEAF, Codebook
+from segmentation.clustering.pooling import region_sums
+from segmentation.clustering.superpixels import find_superpixels
+from segmentation.features.filters import FilterBank, outer_window
+from segmentation.features.normalize import BandScaling, FeatureScaling
+from segmentation.rasters.cache import BlockReader
+from segmentation.rasters.georeference import Georeference
+from segmentation.rasters.windows import Window
+
+__all__ = ["BlockWork", "Superpixels", "leaf_sums"]
+
+_SLIC_CHANNELS = 4  # more would cost time and hardly move a border
+
+
+@dataclass(frozen=True)
+class Superpixels:
+    """Superpixels of one window.
+
+    ``labels`` int32 (H, W), -1 where not valid; ``pixels`` float32 (n,); ``features`` float32 (n, D), means, not
+    standardized yet; ``band_sums`` float64 (n, B), in the scene's unit.
+    """
+
+    labels: NDArray[np.int32]
+    pixels: NDArray[np.float32]
+    features: NDArray[np.float32]
+    band_sums: NDArray[np.float64]
+
+
+@dataclass
+class BlockWork:
+    """Everything that is fixed before the first window is computed; used by several threads at once."""
+
+    reader: BlockReader
+    georeference: Georeference
+    scaling: BandScaling
+    superpixel_px: int
+    aoi: dict[str, Any] | None
+    device: str
+
+    def valid_inside(self, window: Window, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Pixels that hold data and lie inside the area of interest."""
+        if self.aoi is None:
+            return valid
+        return valid & self.georeference.aoi_mask(self.aoi, window.row, window.col, window.height, window.width)
+
+    def superpixels(self, window: Window) -> Superpixels:
+        """Divide a window into superpixels and pool its feature map over them."""
+        outer = outer_window(window)
+        bands, valid = self.reader.read(outer)
+        top, left = window.row - outer.row, window.col - outer.col
+        inner = (slice(top, top + window.height), slice(left, left + window.width))
+        held = self.valid_inside(window, valid[inner])
+        if not held.any():
+            none = np.zeros(0, np.float32)
+            n_features = FilterBank(self.scaling.n_channels).n_features
+            labels = np.full(held.shape, -1, np.int32)
+            return Superpixels(labels, none, np.zeros((0, n_features), np.float32), np.zeros((0, self.reader.n_bands)))
+        channels, features = self._feature_map(bands, valid, top, left, window)
+        labels, n = find_superpixels(channels[:_SLIC_CHANNELS], held, self.superpixel_px)
+        pixels = np.bincount(labels[held], minlength=n).astype(np.float32)
+        means = region_sums(features, labels, n) / pixels[:, None]
+        sums = region_sums(np.ascontiguousarray(bands[:, *inner]), labels, n)
+        return Superpixels(labels, pixels, means.astype(np.float32), sums)
+
+    def _feature_map(
+        self, bands: NDArray[np.float32], valid: NDArray[np.bool_], top: int, left: int, window: Window
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        try:
+            return self._feature_map_on(self.device, bands, valid, top, left, window)
+        except torch.cuda.OutOfMemoryError:
+            warnings.warn("The GPU has too little memory for a block; this one is computed on the CPU.", stacklevel=2)
+            return self._feature_map_on("cpu", bands, valid, top, left, window)
+
+    def _feature_map_on(
+        self, device: str, bands: NDArray[np.float32], valid: NDArray[np.bool_], top: int, left: int, window: Window
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        with torch.inference_mode():
+            channels = self.scaling(torch.from_numpy(bands).to(device))
+            bank = FilterBank(self.scaling.n_channels)
+            features = bank(channels, torch.from_numpy(valid).to(device), top, left, window.height, window.width)
+            inner = channels[:, top : top + window.height, left : left + window.width]
+            return inner.cpu().numpy(), features.cpu().numpy()
+
+    def leaf_block(
+        self, codebook: Codebook, scaling: FeatureScaling, superpixels: Superpixels
+    ) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+        """Leaf of every pixel of a window, uint16 (H, W), and of every superpixel, int32 (n,)."""
+        leaf_of, _, _ = codebook.assign(scaling(superpixels.features), self.device)
+        table = np.append(leaf_of, NODATA_LEAF).astype(np.uint16)  # label -1 takes the last entry
+        return table[superpixels.labels], leaf_of
+
+
+def leaf_sums(
+    leaf_of: NDArray[np.int32],
+    superpixels: Superpixels,
+    areas_m2: NDArray[np.float64] | None,
+    band_scale: NDArray[np.float32],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Pixels, area and band sums of the leaves of one block.
+
+    Parameters
+    ----------
+    leaf_of : int32 array, shape (n,)
+        Leaf of each superpixel.
+    superpixels : Superpixels
+        Of the block.
+    areas_m2 : float64 array, shape (H, W), or None
+        Area of each pixel; None without CRS.
+    band_scale : float32 array, shape (B,)
+        Spread of each band.
+
+    Returns
+    -------
+    leaves : int64 array, shape (m,)
+        Distinct leaves.
+    sums : float64 array, shape (m, 2 + B)
+        Rounded to multiples of a power of two far below a pixel's share, so that adding up the blocks of a scene gives
+        the same bits in whatever order they finish.
+    """
+    n = len(leaf_of)
+    if areas_m2 is None:
+        area, area_quantum = np.full(n, np.nan), 1.0
+    else:
+        area = region_sums(areas_m2[None].astype(np.float32), superpixels.labels, n)[:, 0]
+        area_quantum = _quantum(areas_m2.max())
+    quanta = np.array([1.0, area_quantum, *(_quantum(scale) for scale in band_scale)])
+    sums = np.column_stack([superpixels.pixels, area, superpixels.band_sums])
+    leaves, place = np.unique(leaf_of, return_inverse=True)
+    total = np.zeros((len(leaves), sums.shape[1]))
+    np.add.at(total, place, sums)
+    return leaves.astype(np.int64), np.rint(total / quanta) * quanta
+
+
+def _quantum(scale: float) -> float:
+    """A power of two, 2^-14 to 2^-15 of a value: 2^38 such values add up exactly in double precision."""
+    return float(2.0 ** (np.floor(np.log2(max(float(scale), 1e-30))) - 14))
