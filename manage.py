@@ -11,7 +11,9 @@ def main() -> None:
         from django.core.exceptions import ImproperlyConfigured
         from django.core.management import execute_from_command_line
     except ImportError:
-        sys.exit("Django is not installed for this Python; start ClusterNet with `make run`, which installs it.")
+        sys.exit(
+            "Django is not installed for this Python; start ClusterNet with `make run`, which installs it."
+        )
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:

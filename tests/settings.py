@@ -9,7 +9,16 @@ _folder = tempfile.mkdtemp(prefix="clusternet-tests-")
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ["DATA_DIR"] = _folder
 # What a developer has set for the server must not change what the tests mean.
-for _name in ("HOST", "PORT", "DEBUG", "SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "REDIS_URL", "BASEMAP_URL"):
+for _name in (
+    "HOST",
+    "PORT",
+    "DEBUG",
+    "SECRET_KEY",
+    "ALLOWED_HOSTS",
+    "DATABASE_URL",
+    "REDIS_URL",
+    "BASEMAP_URL",
+):
     os.environ.pop(_name, None)
 
 from webapp.settings import *  # noqa: E402, F403

@@ -34,7 +34,9 @@ def get_or_create_user(name: str) -> tuple[User, bool]:
     try:
         UnicodeUsernameValidator()(name)
     except ValidationError as error:
-        raise InvalidInputError(f"{name!r} cannot be a user's name: use letters, digits and @ . + - _ only.") from error
+        raise InvalidInputError(
+            f"{name!r} cannot be a user's name: use letters, digits and @ . + - _ only."
+        ) from error
     if len(name) > 150:
         raise InvalidInputError("A user's name has at most 150 characters.")
     user = User.objects.filter(username=name).first()

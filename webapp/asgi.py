@@ -31,7 +31,9 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
             await stack.enter_async_context(jobs.engine_lifespan())
         except Exception as error:
-            await send({"type": "lifespan.startup.failed", "message": f"The job engine did not start: {error}"})
+            await send(
+                {"type": "lifespan.startup.failed", "message": f"The job engine did not start: {error}"}
+            )
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown

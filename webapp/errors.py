@@ -27,6 +27,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+SERVER_ERROR = "The server ran into an error of its own; it is in its log. Please try again."
+
 
 class WebError(Exception):
     """Base of what a person did that cannot be done; ``str()`` of it is a sentence for that person."""
@@ -107,7 +109,7 @@ def describe(error: BaseException) -> Problem:
     if isinstance(error, SegmentationError):
         return Problem(400, "invalid", str(error))
     logger.error("unforeseen error", exc_info=error)
-    return Problem(500, "internal", "The server ran into an error of its own; it is in its log. Please try again.")
+    return Problem(500, "internal", SERVER_ERROR)
 
 
 def wants_json(request: HttpRequest) -> bool:
@@ -118,13 +120,18 @@ def wants_json(request: HttpRequest) -> bool:
 def _page(request: HttpRequest, status: int, title: str, message: str) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"detail": message}, status=status)
-    return render(request, "errors/error.html", {"status": status, "title": title, "message": message}, status=status)
+    return render(
+        request, "errors/error.html", {"status": status, "title": title, "message": message}, status=status
+    )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A write that did not come from our own pages, or from a page older than the sign-in."""
     return _page(
-        request, 403, "Please try again", "This page is older than your sign-in. Reload it, and do it once more."
+        request,
+        403,
+        "Please try again",
+        "This page is older than your sign-in. Reload it, and do it once more.",
     )
 
 
@@ -138,13 +145,15 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(
-        request, 404, "Nothing here", "There is no such page, or it belongs to somebody else. Look in your projects."
+        request,
+        404,
+        "Nothing here",
+        "There is no such page, or it belongs to somebody else. Look in your projects.",
     )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     # No template here: it may be what failed.
-    message = "The server ran into an error of its own; it is in its log. Please try again."
     if wants_json(request):
-        return JsonResponse({"detail": message}, status=500)
-    return HttpResponse(f"<!doctype html><title>ClusterNet: error</title><p>{message}</p>", status=500)
+        return JsonResponse({"detail": SERVER_ERROR}, status=500)
+    return HttpResponse(f"<!doctype html><title>ClusterNet: error</title><p>{SERVER_ERROR}</p>", status=500)

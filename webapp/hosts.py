@@ -1,4 +1,4 @@
-"""Under which names and addresses this machine can be reached, for the allowed hosts and the links we print."""
+"""Names and addresses of this machine, for the allowed hosts and for the links we print."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 def is_wildcard(host: str) -> bool:
     """True for the addresses that mean "every interface"."""
-    return host in ("0.0.0.0", "::", "")
+    return host in ("0.0.0.0", "::", "")  # noqa: S104 (compared with, not bound to)
 
 
 def is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""What every request passes through: content security policy, static files, the sign-in that all pages need."""
+"""What every request passes through: content security policy, static files, the need to sign in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def basemap_source(url: str) -> str:
     parts = urlsplit(url.replace("{s}", "*"))
     origin = f"{parts.scheme}://{parts.netloc}"
     # CSP allows one wildcard, as the whole first label.
-    return origin if "*" not in parts.netloc.removeprefix("*.") and "{" not in origin else f"{parts.scheme}:"
+    usable = "*" not in parts.netloc.removeprefix("*.") and "{" not in origin
+    return origin if usable else f"{parts.scheme}:"
 
 
 class ContentSecurityPolicyMiddleware(MiddlewareMixin):
@@ -29,9 +30,12 @@ class ContentSecurityPolicyMiddleware(MiddlewareMixin):
 
     def __init__(self, get_response) -> None:
         super().__init__(get_response)
-        images = "'self' data: blob:" + (f" {basemap_source(settings.BASEMAP_URL)}" if settings.BASEMAP_URL else "")
+        images = "'self' data: blob:" + (
+            f" {basemap_source(settings.BASEMAP_URL)}" if settings.BASEMAP_URL else ""
+        )
         self.policy = (
-            f"default-src 'self'; img-src {images}; connect-src 'self'; style-src 'self'; script-src 'self'; "
+            f"default-src 'self'; img-src {images}; connect-src 'self'; style-src 'self'; "
+            "script-src 'self'; "
             "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         )
 
@@ -51,7 +55,7 @@ class SignInRequiredMiddleware(LoginRequiredMiddleware):
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise as an async middleware: its own is sync only, which would hold a thread during every request."""
+    """WhiteNoise made async: as a sync middleware it would hold a thread during every request."""
 
     sync_capable = True
     async_capable = True
@@ -80,7 +84,7 @@ class StaticFilesMiddleware(WhiteNoiseMiddleware):
         if static_file is None:
             return None
         found = static_file.get_response(request.method, request.META)
-        # Read whole: our largest static file is a few hundred kilobytes, and a file iterator blocks the event loop.
+        # Read whole: the largest is a few hundred kilobytes, and a file iterator blocks the event loop.
         body = b""
         if found.file is not None:
             with found.file:

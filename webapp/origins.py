@@ -12,7 +12,7 @@ __all__ = ["SameOriginValidator"]
 
 
 class SameOriginValidator(OriginValidator):
-    """Refuses the handshake unless the page comes from this very server: host *and* port, or a trusted origin.
+    """Refuses the handshake unless the page is of this very server, host *and* port, or of a trusted origin.
 
     Cookies ignore ports, so a page of another server on the same host would otherwise come in signed in.
     """

@@ -1,4 +1,4 @@
-"""Who may do what. A project, a scene and its segmentations belong to their owner; to others they do not exist."""
+"""Who may do what: projects, scenes and segmentations belong to their owner; to others they do not exist."""
 
 from __future__ import annotations
 

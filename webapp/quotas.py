@@ -26,7 +26,9 @@ def format_bytes(count: float) -> str:
 def used_bytes(user: User) -> int:
     """Bytes of the user's scenes and of the segmentations made from them."""
     scenes = Scene.objects.filter(owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
-    segmentations = Segmentation.objects.filter(scene__owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
+    segmentations = (
+        Segmentation.objects.filter(scene__owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
+    )
     return int(scenes + segmentations)
 
 
@@ -42,6 +44,6 @@ def check_room(user: User, wanted_bytes: int) -> None:
     free = shutil.disk_usage(settings.DATA_DIR).free
     if free < wanted_bytes + settings.MIN_FREE_BYTES:
         raise QuotaError(
-            f"The server's disk is almost full ({format_bytes(free)} free, {format_bytes(wanted_bytes)} needed); "
-            "delete a scene, or ask whoever runs the server for space."
+            f"The server's disk is almost full ({format_bytes(free)} free, {format_bytes(wanted_bytes)} "
+            "needed); delete a scene, or ask whoever runs the server for space."
         )

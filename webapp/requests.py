@@ -1,7 +1,7 @@
 """Django's ASGI handler with bounded bodies, and uploads that flow instead of being spooled first.
 
-Django's own handler writes every body to a temporary file, whoever sent it and however large it is, before any view
-(and so any sign-in, quota or limit) sees the request.
+Django's own handler writes every body to a temporary file, whoever sent it and however large it is, before
+any view (and so any sign-in, quota or limit) sees the request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class BoundedReceive:
 
 
 class StreamedReceive:
-    """ASGI ``receive`` shared by the view, which pulls the body, and Django, which waits for the client to leave."""
+    """ASGI ``receive`` for two: the view, which pulls the body, and Django, which waits for the client to leave."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -50,7 +50,7 @@ class StreamedReceive:
         self._gone = False
 
     async def pull(self) -> bytes | None:
-        """The next piece of the body; None at its end. Raises ConnectionResetError where the sender has left."""
+        """The next piece of the body, None at its end; ConnectionResetError where the sender has left."""
         if self._gone:
             raise ConnectionResetError("the sender left")
         if self._ended.is_set():
@@ -141,7 +141,9 @@ def _declared_length(scope: dict[str, Any]) -> int:
 
 
 async def _refuse(send: Any, limit: int) -> None:
-    body = json.dumps({"detail": f"The request is longer than the {limit // 1024**2} MiB it may have."}).encode()
+    body = json.dumps(
+        {"detail": f"The request is longer than the {limit // 1024**2} MiB it may have."}
+    ).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 413, "headers": headers})
     await send({"type": "http.response.body", "body": body})

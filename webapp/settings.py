@@ -1,4 +1,4 @@
-"""Configuration: everything has a default that works, and comes from the environment (or ``.env``) otherwise."""
+"""Configuration: from the environment (or ``.env``); everything has a default that works."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def _secret_key(data_dir: Path) -> str:
             "free some space, fix its permissions, or set DATA_DIR to another folder."
         ) from error
     if len(key) < 32:
-        raise ImproperlyConfigured(f"{path} is damaged; delete it, and everybody signs in again with a new link.")
+        raise ImproperlyConfigured(
+            f"{path} is damaged; delete it, and everybody signs in again with a new link."
+        )
     return key
 
 
@@ -68,12 +70,12 @@ GDAL_ENVIRONMENT = {
 for _name, _value in GDAL_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
-# --- where things are ---------------------------------------------------------------------------------------------
+# --- where things are ------------------------------------------------------------------------------------
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "data"))).expanduser().resolve()
 HOST = env.str("HOST", default="127.0.0.1").strip().strip("[]") or "127.0.0.1"
 PORT = _number("PORT", 8000, 1, 65535)
 
-# --- safety -------------------------------------------------------------------------------------------------------
+# --- safety ----------------------------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or _secret_key(DATA_DIR)
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
@@ -93,7 +95,7 @@ X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "webapp.errors.csrf_failure"
 
-# --- limits -------------------------------------------------------------------------------------------------------
+# --- limits ----------------------------------------------------------------------------------------------
 MAX_UPLOAD_BYTES = _number("MAX_UPLOAD_BYTES", 4 * 1024**3, 1, 2**50)
 MAX_PIXELS = _number("MAX_PIXELS", 2_000_000_000, 1, 2**50)
 MAX_BANDS = _number("MAX_BANDS", 250, 1, 65_535)
@@ -103,15 +105,16 @@ TILE_THREADS = _number("TILE_THREADS", max(2, min(8, os.cpu_count() or 2)), 1, 2
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # of a request that is not an upload
 FILE_UPLOAD_HANDLERS = ["webapp.uploads.RasterUploadHandler"]
 
-# --- base map (none by default) -----------------------------------------------------------------------------------
+# --- base map (none by default) --------------------------------------------------------------------------
 BASEMAP_URL = env.str("BASEMAP_URL", default="").strip()
 BASEMAP_ATTRIBUTION = env.str("BASEMAP_ATTRIBUTION", default="")
 if BASEMAP_URL and not re.match(r"https?://[^/]+/.*\{z\}", BASEMAP_URL):
     raise ImproperlyConfigured(
-        f"BASEMAP_URL must be a tile address such as https://tiles.example.org/{{z}}/{{x}}/{{y}}.png, not {BASEMAP_URL!r}."
+        "BASEMAP_URL must be a tile address such as https://tiles.example.org/{z}/{x}/{y}.png, "
+        f"not {BASEMAP_URL!r}."
     )
 
-# --- the application ----------------------------------------------------------------------------------------------
+# --- the application -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
@@ -149,17 +152,17 @@ TEMPLATES = [
     }
 ]
 
-# --- database, channel layer, engine ------------------------------------------------------------------------------
+# --- database, channel layer, engine ---------------------------------------------------------------------
 DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'clusternet.sqlite3'}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # Readers beside one writer, and writers that queue instead of failing: no lock errors with four writing processes.
+    # Readers go on beside the writer, and writers queue instead of failing with lock errors.
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 REDIS_URL = env.str("REDIS_URL", default="")
-# A layer drops messages beyond its capacity without a word, so it is far above what a slow browser can leave unread.
+# A layer silently drops messages beyond its capacity, so it is far above what a slow browser leaves unread.
 _LAYER_CAPACITY = 4000
 CHANNEL_LAYERS = {
     "default": {
@@ -169,10 +172,12 @@ CHANNEL_LAYERS = {
     if REDIS_URL
     else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": _LAYER_CAPACITY}}
 }
-DASK_SCHEDULER_ADDRESS = env.str("DASK_SCHEDULER_ADDRESS", default="")  # "" = a local engine inside the server
+DASK_SCHEDULER_ADDRESS = env.str(
+    "DASK_SCHEDULER_ADDRESS", default=""
+)  # "" = a local engine inside the server
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- accounts -----------------------------------------------------------------------------------------------------
+# --- accounts --------------------------------------------------------------------------------------------
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "projects"
 LOGOUT_REDIRECT_URL = "login"
@@ -190,16 +195,16 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
 SIGN_IN_LINK_HOURS = _number("SIGN_IN_LINK_HOURS", 24, 1, 24 * 365)
 
-# --- static files: served by the server itself, from where they lie -----------------------------------------------
+# --- static files: served by the server itself, from where they lie --------------------------------------
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
-# Modules import each other by plain names, so that a half-stale set would break: browsers ask each time, and get 304.
+# Modules import each other by plain names, and a half-stale set would break: browsers ask each time (304).
 WHITENOISE_MAX_AGE = 0
 WHITENOISE_ALLOW_ALL_ORIGINS = False
 
-# --- the rest -----------------------------------------------------------------------------------------------------
+# --- the rest --------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True

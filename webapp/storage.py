@@ -16,7 +16,16 @@ from django.utils import timezone
 
 from webapp.models import Project, Scene, Segmentation, SignInToken
 
-__all__ = ["Orphan", "delete_project", "delete_scene", "find_orphans", "folder_size", "free", "sweep", "uploads_folder"]
+__all__ = [
+    "Orphan",
+    "delete_project",
+    "delete_scene",
+    "find_orphans",
+    "folder_size",
+    "free",
+    "sweep",
+    "uploads_folder",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +91,18 @@ class Orphan:
 
 
 def find_orphans() -> list[Orphan]:
-    """What a crash in the wrong moment left behind. Files younger than a minute may still be getting their row."""
+    """What a crash in the wrong moment left behind; what is younger than a minute may still get its row."""
     data = Path(settings.DATA_DIR)
     newest = time.time() - 60
     scenes = {str(key) for key in Scene.objects.values_list("pk", flat=True)}
     stores = {f"{key}.zarr" for key in Segmentation.objects.values_list("pk", flat=True)}
     candidates = [
         *((path, "no such scene") for path in _entries(data / "scenes") if path.name not in scenes),
-        *((path, "no such segmentation") for path in _entries(data / "segmentations") if path.name not in stores),
+        *(
+            (path, "no such segmentation")
+            for path in _entries(data / "segmentations")
+            if path.name not in stores
+        ),
         *((path, "deleted before") for path in _entries(data / "trash")),
     ]
     found = [(path, reason) for path, reason in candidates if path.lstat().st_mtime < newest]
@@ -115,5 +128,11 @@ def _entries(folder: Path) -> Iterator[Path]:
 
 def _uploads_waiting() -> set[str]:
     """Names of received files whose import has not ended: an upload is called ``<scene id>-...``."""
-    importing = {str(key) for key in Scene.objects.filter(state=Scene.State.IMPORTING).values_list("pk", flat=True)}
-    return {path.name for path in _entries(Path(settings.DATA_DIR) / "uploads") if path.name.split("-")[0] in importing}
+    importing = {
+        str(key) for key in Scene.objects.filter(state=Scene.State.IMPORTING).values_list("pk", flat=True)
+    }
+    return {
+        path.name
+        for path in _entries(Path(settings.DATA_DIR) / "uploads")
+        if path.name.split("-")[0] in importing
+    }

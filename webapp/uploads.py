@@ -1,4 +1,4 @@
-"""Receiving rasters: straight to disk on the data folder's file system, held to the limits while they arrive."""
+"""Receiving rasters: straight to the data folder's disk, within the limits from the first byte."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from webapp.models import Scene
 from webapp.requests import UPLOAD_PATH
 from webapp.storage import uploads_folder
 
-__all__ = ["RasterUploadHandler", "ReceivedFile", "receive_scene"]
+__all__ = ["RasterUploadHandler", "ReceivedFile", "clean_name", "receive_scene"]
 
 FORM_BYTES = 64 * 1024  # what a form may add around its file
 DISK_CHECK_BYTES = 64 * 1024**2  # the disk is looked at again after each of these
@@ -114,7 +114,7 @@ def receive_scene(user: User, file: UploadedFile, name: str = "") -> Scene:
     with transaction.atomic():
         scene = Scene.objects.create(
             owner=user,
-            name=scene_name(name or PurePath(source_name).stem),
+            name=clean_name(name or PurePath(source_name).stem),
             source_name=source_name,
             size_bytes=file.size,
         )
@@ -124,7 +124,7 @@ def receive_scene(user: User, file: UploadedFile, name: str = "") -> Scene:
     return scene
 
 
-def scene_name(text: str) -> str:
+def clean_name(text: str) -> str:
     """``text`` as a name: no control characters, one line, at most 200 characters."""
     name = re.sub(r"\s+", " ", "".join(c if c.isprintable() else " " for c in text)).strip()[:200]
     if not name:

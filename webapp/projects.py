@@ -1,0 +1,74 @@
+"""Making, copying and renaming projects: what happens to a project as a whole, outside its edits."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from webapp import jobs
+from webapp.errors import ConflictError
+from webapp.models import ClassLabel, Edit, Project, Scene, Segmentation
+
+__all__ = ["create_project", "duplicate_project", "rename_project"]
+
+DEFAULT_PARAMETERS = {"bands": None, "superpixel_px": None, "n_leaves": None, "seed": 0, "aoi": None}
+
+
+def create_project(user: User, scene: Scene, name: str, *, start: bool = True) -> Project:
+    """A project over ``scene``; a scene that has no segmentation, nor one under way, gets its first.
+
+    ``start`` False leaves that segmentation queued, for a server that is about to start.
+    """
+    if scene.state != Scene.State.READY:
+        reason = (
+            "is still being imported; wait for it"
+            if scene.state == Scene.State.IMPORTING
+            else "failed to import"
+        )
+        raise ConflictError(f"The scene {scene.name} {reason}.")
+    usable = (Segmentation.State.QUEUED, Segmentation.State.RUNNING, Segmentation.State.COMPLETE)
+    with transaction.atomic():
+        # The lock on the scene keeps two projects made at once from starting two segmentations.
+        Scene.objects.select_for_update().get(pk=scene.pk)
+        project = Project.objects.create(owner=user, scene=scene, name=name, updated_by=user)
+        if not scene.segmentations.filter(state__in=usable).exists():
+            segmentation = Segmentation.objects.create(
+                scene=scene, created_by=user, parameters=DEFAULT_PARAMETERS
+            )
+            if start:
+                transaction.on_commit(lambda: jobs.submit_segmentation(segmentation))
+    return project
+
+
+def rename_project(project: Project, user: User, name: str) -> Project:
+    project.name = name
+    project.updated_by = user
+    project.save(update_fields=["name", "updated_by", "updated_at"])
+    return project
+
+
+def duplicate_project(project: Project, user: User, name: str) -> Project:
+    """A copy with its own classes and edits; undo in the copy leaves the original as it is."""
+    with transaction.atomic():
+        # Locked, so that no edit comes between the copy of the snapshot and that of the log.
+        source = Project.objects.select_for_update().get(pk=project.pk)
+        copy = Project.objects.create(
+            owner=user,
+            name=name,
+            scene=source.scene,
+            segmentation=source.segmentation,
+            number=source.number,
+            class_table=source.class_table,
+            aoi=source.aoi,
+            updated_by=user,
+        )
+        ClassLabel.objects.bulk_create(_copies(ClassLabel, source.classes.all(), copy))
+        Edit.objects.bulk_create(_copies(Edit, source.edits.all(), copy), batch_size=500)
+    return copy
+
+
+def _copies(model: type, rows: object, project: Project) -> list:
+    names = [
+        field.attname for field in model._meta.concrete_fields if field.attname not in ("id", "project_id")
+    ]  # type: ignore[attr-defined]
+    return [model(project=project, **{name: getattr(row, name) for name in names}) for row in rows]  # type: ignore[attr-defined]
