@@ -1,0 +1,250 @@
+"""What people do to a project: one function for each edit.
+
+An action is one transaction: lock the project's row, take the next number, change the snapshot, append the Edit, and
+tell the project's sockets once it is committed. A ``client_id`` that is known already gives its first edit again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from webapp import broadcast, permissions
+from webapp.areas import check_area
+from webapp.edits import MAX_CLASSES, MAX_RANGES, ProjectState, apply_edit, changes, merge_ranges
+from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
+from webapp.models import Edit, Project
+from webapp.snapshots import load_state, save_state
+
+__all__ = [
+    "append_edit",
+    "assign_leaves",
+    "create_class",
+    "delete_class",
+    "lock_project",
+    "record",
+    "recolor_class",
+    "rename_class",
+    "reorder_classes",
+    "set_aoi",
+    "unassign_leaves",
+]
+
+Ranges = Sequence[tuple[int, int]]
+Payload = dict[str, Any]
+
+
+def assign_leaves(
+    user: User,
+    project_id: int,
+    client_id: str,
+    *,
+    segmentation: int,
+    version: int,
+    ranges: Ranges,
+    class_number: int,
+    point: tuple[int, int] | None = None,
+) -> Edit:
+    """Give leaves to a class."""
+
+    def make(project: Project, state: ProjectState) -> Payload:
+        _require_current(state, segmentation, version)
+        _require_class(state, class_number)
+        return {**_leaves(state, segmentation, version, ranges, point), "class": class_number}
+
+    return record(user, project_id, client_id, "leaves.assign", make)
+
+
+def unassign_leaves(
+    user: User,
+    project_id: int,
+    client_id: str,
+    *,
+    segmentation: int,
+    version: int,
+    ranges: Ranges,
+    point: tuple[int, int] | None = None,
+) -> Edit:
+    """Take leaves out of whichever classes they are in."""
+
+    def make(project: Project, state: ProjectState) -> Payload:
+        _require_current(state, segmentation, version)
+        return _leaves(state, segmentation, version, ranges, point)
+
+    return record(user, project_id, client_id, "leaves.unassign", make)
+
+
+def create_class(user: User, project_id: int, client_id: str, *, name: str, color: str) -> Edit:
+    """Add a class at the end of the list; its number is never given to another one."""
+
+    def make(project: Project, state: ProjectState) -> Payload:
+        # Every creation took one number, also those undone since.
+        number = 1 + Edit.objects.filter(project=project, kind="class.create").count()
+        if number > MAX_CLASSES:
+            raise LimitError(
+                f"A project holds at most {MAX_CLASSES} classes, deleted ones included; rename one that you no longer use."
+            )
+        return {"class": number, "name": _free_name(state, name), "color": color}
+
+    return record(user, project_id, client_id, "class.create", make)
+
+
+def rename_class(user: User, project_id: int, client_id: str, *, class_number: int, name: str) -> Edit:
+    def make(project: Project, state: ProjectState) -> Payload:
+        _require_class(state, class_number)
+        return {"class": class_number, "name": _free_name(state, name, but=class_number)}
+
+    return record(user, project_id, client_id, "class.rename", make)
+
+
+def recolor_class(user: User, project_id: int, client_id: str, *, class_number: int, color: str) -> Edit:
+    def make(project: Project, state: ProjectState) -> Payload:
+        _require_class(state, class_number)
+        return {"class": class_number, "color": color}
+
+    return record(user, project_id, client_id, "class.recolor", make)
+
+
+def reorder_classes(user: User, project_id: int, client_id: str, *, order: Sequence[int]) -> Edit:
+    def make(project: Project, state: ProjectState) -> Payload:
+        live = sorted(label.number for label in state.live_classes())
+        if sorted(order) != live:
+            raise ConflictError("The list of classes has changed since; look at it and move the class again.")
+        return {"order": list(order)}
+
+    return record(user, project_id, client_id, "class.reorder", make)
+
+
+def delete_class(user: User, project_id: int, client_id: str, *, class_number: int) -> Edit:
+    """Hide a class and its assignments; undo brings both back."""
+
+    def make(project: Project, state: ProjectState) -> Payload:
+        _require_class(state, class_number)
+        visible = state.visible_table()
+        without = visible.copy()
+        without[visible == class_number] = 0
+        return {"class": class_number, "changes": changes(visible, without)}
+
+    return record(user, project_id, client_id, "class.delete", make)
+
+
+def set_aoi(user: User, project_id: int, client_id: str, *, geometry: dict[str, Any] | None) -> Edit:
+    def make(project: Project, state: ProjectState) -> Payload:
+        return {"geometry": None if geometry is None else check_area(geometry, project.scene)}
+
+    return record(user, project_id, client_id, "aoi.set", make)
+
+
+# ---------------------------------------------------------------------------------------------------- the one door
+
+
+def record(
+    user: User | None,
+    project_id: int,
+    client_id: str,
+    kind: str,
+    make: Callable[[Project, ProjectState], Payload],
+) -> Edit:
+    """Do one edit: ``make`` checks the command against the locked state and gives the edit's payload.
+
+    Without a user it is the server itself that acts, and nobody's permission is asked.
+    """
+    with transaction.atomic():
+        project = lock_project(user, project_id)
+        first = first_edit(project, user, client_id)
+        if first is not None:
+            return first
+        before = load_state(project)
+        payload = make(project, before)
+        after = before.copy()
+        apply_edit(after, kind, payload)
+        save_state(project, before, after)
+        return append_edit(project, user, client_id, kind, payload)
+
+
+def lock_project(user: User | None, project_id: int) -> Project:
+    """The project's row, locked until the transaction ends; MissingError where ``user`` may not know of it."""
+    # SQLite has no row locks; its transactions begin IMMEDIATE, so that writers follow one another anyway.
+    project = Project.objects.select_for_update().filter(pk=project_id).first()
+    if project is None or (user is not None and not permissions.can_open_project(user, project)):
+        raise MissingError("This project was deleted, or is no longer open to you; go back to your projects.")
+    return project
+
+
+def first_edit(project: Project, user: User | None, client_id: str) -> Edit | None:
+    """The edit that this ``client_id`` made before, if any."""
+    if user is None or not client_id:
+        return None
+    return Edit.objects.filter(project=project, user=user, client_id=client_id).first()
+
+
+def append_edit(project: Project, user: User | None, client_id: str, kind: str, payload: Payload) -> Edit:
+    """Number and store an edit of a locked project, save its row, and tell its sockets on commit."""
+    project.number += 1
+    if user is not None:
+        project.updated_by = user
+    project.save()
+    edit = Edit.objects.create(
+        project=project,
+        number=project.number,
+        kind=kind,
+        payload=payload,
+        user=user,
+        client_id=client_id,
+    )
+    group, number = broadcast.project_group(project.pk), project.number
+    transaction.on_commit(lambda: broadcast.send(group, "edit.recorded", number=number))
+    return edit
+
+
+# ---------------------------------------------------------------------------------------------------- checks
+
+
+def _require_current(state: ProjectState, segmentation: int, version: int) -> None:
+    if state.segmentation is None:
+        raise StaleError("The project has no segmentation yet; wait until the first clusters show.")
+    if segmentation != state.segmentation:
+        raise StaleError(
+            f"The map uses segmentation {state.segmentation} by now, and this was meant for {segmentation}; do it again."
+        )
+    if version != 0:
+        raise StaleError(f"Segmentation {segmentation} is at version 0, and this was meant for {version}; do it again.")
+
+
+def _require_class(state: ProjectState, number: int) -> None:
+    label = state.classes.get(number)
+    if label is None or label.deleted:
+        raise MissingError(f"There is no class {number} (any more); choose another class.")
+
+
+def _free_name(state: ProjectState, name: str, but: int | None = None) -> str:
+    for label in state.live_classes():
+        if label.number != but and label.name.casefold() == name.casefold():
+            raise ConflictError(f"There is a class {label.name!r} already; choose another name.")
+    return name
+
+
+def _leaves(
+    state: ProjectState, segmentation: int, version: int, ranges: Ranges, point: tuple[int, int] | None
+) -> Payload:
+    n_leaves = len(state.table)
+    if not ranges:
+        raise InvalidInputError("No leaves were given; name one range or more.")
+    if len(ranges) > MAX_RANGES:
+        raise LimitError(f"{len(ranges)} ranges are more than the {MAX_RANGES} of one edit; select fewer clusters.")
+    for low, high in ranges:
+        if not 0 <= low < high <= n_leaves:
+            raise InvalidInputError(
+                f"The leaves {low} to {high} are not a range within the segmentation's {n_leaves} leaves."
+            )
+    payload: Payload = {
+        "segmentation": segmentation,
+        "version": version,
+        "ranges": [list(pair) for pair in merge_ranges(ranges)],
+    }
+    if point is not None:
+        payload["point"] = list(point)
+    return payload

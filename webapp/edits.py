@@ -1,0 +1,267 @@
+"""The state of a project as a pure fold of its live edits: no Django, no database.
+
+What an edit does is written once, in :func:`apply_edit`. An action applies one edit to the stored snapshot; undo and
+redo fold all live edits again. Both therefore give the same state, and a property test holds them to it.
+
+The table keeps the class that the latest live edit gave each leaf, deleted classes included. What people see is
+:meth:`ProjectState.visible_table`, where leaves of a class that is deleted (or whose creation was undone) count as none.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "LEAF_KINDS",
+    "MAX_CLASSES",
+    "MAX_RANGES",
+    "EditRecord",
+    "LabelState",
+    "ProjectState",
+    "apply_edit",
+    "changes",
+    "fold",
+    "merge_ranges",
+    "pack_table",
+    "ranges_overlap",
+    "unpack_table",
+]
+
+MAX_CLASSES = 250  # class numbers fit a byte, and a few values stay free for what is no class
+MAX_RANGES = 4096  # of one command; a merge tree's cut gives one range a cluster
+
+LEAF_KINDS = frozenset({"leaves.assign", "leaves.unassign"})
+
+Table = npt.NDArray[np.uint8]
+Range = tuple[int, int]
+
+
+class EditRecord(NamedTuple):
+    """What the fold needs of an edit."""
+
+    number: int
+    kind: str
+    payload: Mapping[str, Any]
+    live: bool = True
+    user_id: int | None = None
+
+
+@dataclass(frozen=True)
+class LabelState:
+    """A class as people see it in the list."""
+
+    number: int
+    name: str
+    color: str
+    position: int
+    deleted: bool = False
+
+
+@dataclass
+class ProjectState:
+    """Classes, leaf table, area of interest and adopted segmentation after some edits."""
+
+    classes: dict[int, LabelState] = field(default_factory=dict)
+    table: Table = field(default_factory=lambda: np.zeros(0, np.uint8))  # latest class of each leaf, 0 = none
+    aoi: Mapping[str, Any] | None = None
+    segmentation: int | None = None
+
+    def copy(self) -> ProjectState:
+        return replace(self, classes=dict(self.classes), table=self.table.copy())
+
+    def live_classes(self) -> list[LabelState]:
+        """Classes that can be assigned, in the order of the list."""
+        return [label for label in self.ordered_classes() if not label.deleted]
+
+    def ordered_classes(self) -> list[LabelState]:
+        return sorted(self.classes.values(), key=lambda label: (label.position, label.number))
+
+    def visible_table(self) -> Table:
+        """Class of each leaf as the map shows it: deleted and unknown classes hide, as 0."""
+        shown = np.zeros(256, np.uint8)
+        for label in self.classes.values():
+            if not label.deleted:
+                shown[label.number] = label.number
+        return shown[self.table]
+
+
+# ---------------------------------------------------------------------------------------------------- one edit
+
+
+def _paint(state: ProjectState, payload: Mapping[str, Any], class_number: int) -> None:
+    # Leaf numbers mean nothing in another segmentation, so such an edit rests until its own is adopted again.
+    if payload["segmentation"] != state.segmentation:
+        return
+    for low, high in payload["ranges"]:
+        state.table[low:high] = class_number
+
+
+def _assign(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    _paint(state, payload, payload["class"])
+
+
+def _unassign(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    _paint(state, payload, 0)
+
+
+def _create(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    position = 1 + max((label.position for label in state.classes.values()), default=-1)
+    number = payload["class"]
+    state.classes[number] = LabelState(number, payload["name"], payload["color"], position)
+
+
+def _alter(state: ProjectState, number: int, **fields: Any) -> None:
+    # The creation of the class may have been undone since: then there is nothing to alter.
+    if number in state.classes:
+        state.classes[number] = replace(state.classes[number], **fields)
+
+
+def _rename(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    _alter(state, payload["class"], name=payload["name"])
+
+
+def _recolor(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    _alter(state, payload["class"], color=payload["color"])
+
+
+def _delete(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    _alter(state, payload["class"], deleted=True)
+
+
+def _reorder(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    wanted = [number for number in payload["order"] if number in state.classes]
+    rest = [label.number for label in state.ordered_classes() if label.number not in wanted]
+    for position, number in enumerate([*wanted, *rest]):
+        _alter(state, number, position=position)
+
+
+def _set_aoi(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    state.aoi = payload["geometry"]
+
+
+def _adopt(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    state.segmentation = payload["segmentation"]
+    if payload["table"] is None:
+        state.table = np.zeros(payload["n_leaves"], np.uint8)
+    else:
+        state.table = unpack_table(base64.b64decode(payload["table"]))
+
+
+_RULES: dict[str, Callable[[ProjectState, Mapping[str, Any]], None]] = {
+    "leaves.assign": _assign,
+    "leaves.unassign": _unassign,
+    "class.create": _create,
+    "class.rename": _rename,
+    "class.recolor": _recolor,
+    "class.reorder": _reorder,
+    "class.delete": _delete,
+    "aoi.set": _set_aoi,
+    "segmentation.adopt": _adopt,
+}
+
+
+def apply_edit(state: ProjectState, kind: str, payload: Mapping[str, Any]) -> None:
+    """Change ``state`` in place by one edit; undo and redo change liveness, not state, and are refused."""
+    try:
+        rule = _RULES[kind]
+    except KeyError:
+        raise ValueError(f"{kind!r} is not an edit that changes the state by itself") from None
+    rule(state, payload)
+
+
+def fold(edits: Iterable[EditRecord]) -> ProjectState:
+    """Apply the live edits in the order of their numbers to an empty project.
+
+    Parameters
+    ----------
+    edits : iterable of EditRecord
+        Sorted by number; dead edits, undos and redos may be among them and change nothing.
+    """
+    state = ProjectState()
+    for edit in edits:
+        if edit.live and edit.kind in _RULES:
+            apply_edit(state, edit.kind, edit.payload)
+    return state
+
+
+# ---------------------------------------------------------------------------------------------------- ranges
+
+
+def merge_ranges(ranges: Sequence[Sequence[int]]) -> list[Range]:
+    """Sort leaf ranges ``[low, high)`` and join those that touch or overlap.
+
+    >>> merge_ranges([(5, 7), (0, 2), (1, 3), (3, 4)])
+    [(0, 4), (5, 7)]
+    """
+    merged: list[Range] = []
+    for low, high in sorted((int(low), int(high)) for low, high in ranges):
+        if merged and low <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
+        else:
+            merged.append((low, high))
+    return merged
+
+
+def ranges_overlap(some: Sequence[Sequence[int]], others: Sequence[Sequence[int]]) -> bool:
+    """Whether two lists of ranges, each sorted and merged, share a leaf."""
+    i = j = 0
+    while i < len(some) and j < len(others):
+        if some[i][0] < others[j][1] and others[j][0] < some[i][1]:
+            return True
+        if some[i][1] <= others[j][1]:
+            i += 1
+        else:
+            j += 1
+    return False
+
+
+def changes(old: Table, new: Table) -> list[list[int]]:
+    """Give the runs of leaves whose class differs, so that ``old`` plus the runs is ``new``.
+
+    Parameters
+    ----------
+    old, new : uint8 arrays, shape (n_leaves,)
+        Class of each leaf before and after, 0 = none.
+
+    Returns
+    -------
+    list of [low, high, class]
+        In ascending order, without overlap; leaves of one run get one class.
+
+    Raises
+    ------
+    ValueError
+        If the tables belong to different numbers of leaves.
+    """
+    if old.shape != new.shape:
+        raise ValueError(f"the tables have {old.size} and {new.size} leaves: they belong to different segmentations")
+    differs = np.flatnonzero(old != new)
+    if differs.size == 0:
+        return []
+    # A run ends where the next changed leaf is not its neighbor or gets another class.
+    ends = np.flatnonzero((np.diff(differs) != 1) | (np.diff(new[differs]) != 0))
+    first = differs[np.concatenate(([0], ends + 1))]
+    last = differs[np.concatenate((ends, [differs.size - 1]))]
+    return np.stack((first, last + 1, new[first]), axis=1).tolist()
+
+
+# ---------------------------------------------------------------------------------------------------- storage
+
+
+def pack_table(table: Table) -> bytes:
+    """Compress a table for the database and the socket (zlib of uint8)."""
+    return zlib.compress(np.ascontiguousarray(table, np.uint8).tobytes(), 6)
+
+
+def unpack_table(packed: bytes) -> Table:
+    """Undo :func:`pack_table`; nothing packed is a table of no leaves."""
+    if not packed:
+        return np.zeros(0, np.uint8)
+    return np.frombuffer(zlib.decompress(packed), np.uint8).copy()

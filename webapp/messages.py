@@ -1,0 +1,338 @@
+"""What the socket carries: one type for each command and each event (docs/protocol.md, "Socket").
+
+A test compares the two registries at the end with the tables of that page.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from webapp.edits import MAX_CLASSES, MAX_RANGES
+from webapp.errors import InvalidInputError
+
+__all__ = [
+    "COMMANDS",
+    "EVENTS",
+    "AdoptSegmentation",
+    "AssignLeaves",
+    "Command",
+    "CreateClass",
+    "DeleteClass",
+    "EditCommand",
+    "FetchState",
+    "RecolorClass",
+    "RedoEdit",
+    "RenameClass",
+    "ReorderClasses",
+    "ResendEdits",
+    "SetAoi",
+    "UnassignLeaves",
+    "UndoEdit",
+    "WantBlocks",
+    "event",
+    "parse_command",
+    "sender_of",
+]
+
+MAX_WANTED = 64  # blocks of one blocks.want
+
+
+def _printable(text: str) -> str:
+    # Also keeps out NUL, which PostgreSQL cannot store, and unpaired surrogates, which no file can.
+    if not text.isprintable():
+        raise ValueError("it holds control characters; use letters, digits and punctuation only")
+    return text
+
+
+ClientId = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)]
+Id = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Index = Annotated[int, Field(ge=0, le=2**31 - 1)]
+ClassNumber = Annotated[int, Field(ge=1, le=MAX_CLASSES)]
+ClassName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_printable)
+]
+Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
+Ranges = Annotated[list[tuple[Index, Index]], Field(min_length=1, max_length=MAX_RANGES)]
+Point = tuple[Index, Index]
+
+
+# ---------------------------------------------------------------------------------------------------- commands
+
+
+class Command(BaseModel):
+    """Browser to server."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class EditCommand(Command):
+    """A command that changes the project, answered by ``edit.applied`` or ``command.rejected``."""
+
+    client_id: ClientId
+
+
+class AssignLeaves(EditCommand):
+    type: Literal["leaves.assign"]
+    segmentation: Id
+    version: Index
+    ranges: Ranges
+    class_number: ClassNumber = Field(alias="class")
+    point: Point | None = None
+
+
+class UnassignLeaves(EditCommand):
+    type: Literal["leaves.unassign"]
+    segmentation: Id
+    version: Index
+    ranges: Ranges
+    point: Point | None = None
+
+
+class CreateClass(EditCommand):
+    type: Literal["class.create"]
+    name: ClassName
+    color: Color
+
+
+class RenameClass(EditCommand):
+    type: Literal["class.rename"]
+    class_number: ClassNumber = Field(alias="class")
+    name: ClassName
+
+
+class RecolorClass(EditCommand):
+    type: Literal["class.recolor"]
+    class_number: ClassNumber = Field(alias="class")
+    color: Color
+
+
+class ReorderClasses(EditCommand):
+    type: Literal["class.reorder"]
+    order: Annotated[list[ClassNumber], Field(max_length=MAX_CLASSES)]
+
+
+class DeleteClass(EditCommand):
+    type: Literal["class.delete"]
+    class_number: ClassNumber = Field(alias="class")
+
+
+class SetAoi(EditCommand):
+    type: Literal["aoi.set"]
+    geometry: dict[str, Any] | None
+
+
+class AdoptSegmentation(EditCommand):
+    type: Literal["segmentation.adopt"]
+    segmentation: Id
+
+
+class UndoEdit(EditCommand):
+    type: Literal["edit.undo"]
+
+
+class RedoEdit(EditCommand):
+    type: Literal["edit.redo"]
+
+
+class WantBlocks(Command):
+    type: Literal["blocks.want"]
+    segmentation: Id
+    level: Annotated[int, Field(ge=0, le=31)]
+    blocks: Annotated[list[tuple[Index, Index]], Field(max_length=MAX_WANTED)]
+
+
+class ResendEdits(Command):
+    type: Literal["edits.since"]
+    number: Index
+
+
+class FetchState(Command):
+    type: Literal["state.fetch"]
+
+
+_MODELS: tuple[type[Command], ...] = (
+    AssignLeaves,
+    UnassignLeaves,
+    CreateClass,
+    RenameClass,
+    RecolorClass,
+    ReorderClasses,
+    DeleteClass,
+    SetAoi,
+    AdoptSegmentation,
+    UndoEdit,
+    RedoEdit,
+    WantBlocks,
+    ResendEdits,
+    FetchState,
+)
+COMMANDS: dict[str, type[Command]] = {model.model_fields["type"].annotation.__args__[0]: model for model in _MODELS}
+
+_AnyCommand = Annotated[
+    AssignLeaves
+    | UnassignLeaves
+    | CreateClass
+    | RenameClass
+    | RecolorClass
+    | ReorderClasses
+    | DeleteClass
+    | SetAoi
+    | AdoptSegmentation
+    | UndoEdit
+    | RedoEdit
+    | WantBlocks
+    | ResendEdits
+    | FetchState,
+    Discriminator("type"),
+]
+_ADAPTER: TypeAdapter[Command] = TypeAdapter(_AnyCommand)
+
+
+def parse_command(text: str) -> Command:
+    """Read one text frame; InvalidInputError, with a sentence on what is wrong, where it is no command."""
+    try:
+        return _ADAPTER.validate_json(text, strict=True)
+    except ValidationError as error:
+        raise InvalidInputError(_explain(error)) from None
+
+
+def sender_of(text: str) -> str | None:
+    """The ``client_id`` of a frame that could not be read as a command, so that its sender can be told."""
+    try:
+        client_id = json.loads(text)["client_id"]
+    except (ValueError, RecursionError, KeyError, TypeError, IndexError):
+        return None
+    return client_id if isinstance(client_id, str) and 0 < len(client_id) <= 64 else None
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "json_invalid":
+        return f"The message is not JSON that can be read ({first['ctx']['error']})."
+    if first["type"] == "union_tag_not_found":
+        return "The message names no `type`; the types are listed in docs/protocol.md."
+    if first["type"] == "union_tag_invalid":
+        return f"There is no command {first['ctx']['tag']!r}; the types are listed in docs/protocol.md."
+    if len(first["loc"]) < 2:
+        return "The message is not a JSON object with a `type`."
+    command, name, *path = first["loc"]
+    where = f"`{name}`" + "".join(f"[{step}]" for step in path)
+    if first["type"] == "missing":
+        return f"{command} lacks its field {where}."
+    if first["type"] == "extra_forbidden":
+        return f"{command} has no field {where}; leave it out."
+    shown = repr(first["input"])
+    if len(shown) > 60:
+        shown = shown[:57] + "..."
+    return f"The field {where} of {command} cannot be {shown}: {reason[:1].lower()}{reason[1:]}."
+
+
+# ---------------------------------------------------------------------------------------------------- events
+
+
+class ClassInfo(TypedDict):
+    number: int
+    name: str
+    color: str
+    position: int
+    deleted: bool
+
+
+class ProjectInfo(TypedDict):
+    id: int
+    name: str
+    aoi: dict[str, Any] | None
+
+
+class ProjectStateEvent(TypedDict):
+    number: int
+    project: ProjectInfo
+    scene: dict[str, Any]
+    user: str
+    classes: list[ClassInfo]
+    segmentation: dict[str, Any] | None
+    segmentations: list[dict[str, Any]]
+    table: str | None
+    can_undo: bool
+    can_redo: bool
+    offered: dict[str, Any] | None
+
+
+class EditAppliedEvent(TypedDict, total=False):
+    number: int
+    kind: str
+    client_id: str
+    user: str | None
+    at: str
+    changes: list[list[int]]
+    classes: list[ClassInfo]
+    project: ProjectInfo
+    reload: bool
+    can_undo: bool
+    can_redo: bool
+    message: str
+
+
+class CommandRejectedEvent(TypedDict):
+    client_id: str | None
+    code: str
+    message: str
+
+
+class SegmentationProgressEvent(TypedDict):
+    segmentation: int
+    state: str
+    stage: str
+    progress: float
+    message: str
+    left_s: float | None
+
+
+class SegmentationsChangedEvent(TypedDict):
+    segmentations: list[dict[str, Any]]
+    offered: dict[str, Any] | None
+
+
+class StatisticsChangedEvent(TypedDict):
+    segmentation: int
+
+
+class HeartbeatEvent(TypedDict):
+    number: int
+
+
+class EventType(NamedTuple):
+    type: str
+    payload: type
+
+
+_EVENT_TYPES = (
+    EventType("project.state", ProjectStateEvent),
+    EventType("edit.applied", EditAppliedEvent),
+    EventType("command.rejected", CommandRejectedEvent),
+    EventType("segmentation.progress", SegmentationProgressEvent),
+    EventType("segmentations.changed", SegmentationsChangedEvent),
+    EventType("statistics.changed", StatisticsChangedEvent),
+    EventType("heartbeat", HeartbeatEvent),
+)
+EVENTS: dict[str, type] = {kind.type: kind.payload for kind in _EVENT_TYPES}
+
+
+def event(kind: str, payload: Any) -> str:
+    """One text frame for the browser."""
+    if kind not in EVENTS:
+        raise ValueError(f"{kind!r} is not an event of the protocol")
+    return json.dumps({"type": kind, **payload}, separators=(",", ":"), allow_nan=False)

@@ -1,0 +1,7 @@
+"""Socket routes."""
+
+from django.urls import path
+
+from webapp.consumers import ProjectConsumer
+
+websocket_urlpatterns = [path("ws/projects/<int:project_id>/", ProjectConsumer.as_asgi())]
