@@ -35,7 +35,7 @@ def get_or_create_user(name: str) -> tuple[User, bool]:
         UnicodeUsernameValidator()(name)
     except ValidationError as error:
         raise InvalidInputError(
-            f"{name!r} cannot be a user's name: use letters, digits and @ . + - _ only."
+            f"{name!r} is no user name: use letters, digits and @ . + - _ only."
         ) from error
     if len(name) > 150:
         raise InvalidInputError("A user's name has at most 150 characters.")
@@ -46,7 +46,7 @@ def get_or_create_user(name: str) -> tuple[User, bool]:
 
 
 def make_sign_in_path(user: User, next_path: str = "") -> str:
-    """Path of a new link that signs ``user`` in once; the token itself is not kept, so it cannot be shown again."""
+    """Path of a new link that signs ``user`` in once; only its hash is kept, so it is shown but now."""
     token = secrets.token_urlsafe(32)
     SignInToken.objects.create(
         user=user,

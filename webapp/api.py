@@ -81,7 +81,7 @@ def list_scenes(request: HttpRequest) -> list[dict[str, Any]]:
 
 @scenes.post("", response={202: dict})
 def upload_scene(request: HttpRequest, file: File[UploadedFile], name: Form[str] = "") -> Status:
-    # Must stay a sync view: its body is pulled from the sender by the thread that parses it (webapp/requests.py).
+    # Must stay sync: the thread that parses the body pulls it from the sender (webapp/requests.py).
     return Status(202, describe_scene(receive_scene(request.user, file, name)))
 
 

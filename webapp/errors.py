@@ -99,7 +99,7 @@ class Problem:
 
 
 def describe(error: BaseException) -> Problem:
-    """What to tell the outside about ``error``; one that nobody foresaw is logged and told without its text."""
+    """What to tell the outside about ``error``; the text of one that nobody foresaw goes to the log only."""
     if isinstance(error, WebError):
         return Problem(error.status, error.code, str(error))
     if isinstance(error, StorageFullError):

@@ -36,7 +36,8 @@ class ContentSecurityPolicyMiddleware(MiddlewareMixin):
         self.policy = (
             f"default-src 'self'; img-src {images}; connect-src 'self'; style-src 'self'; "
             "script-src 'self'; "
-            "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+            "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
+            "form-action 'self'; frame-ancestors 'none'"
         )
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -42,7 +42,7 @@ class BoundedReceive:
 
 
 class StreamedReceive:
-    """ASGI ``receive`` for two: the view, which pulls the body, and Django, which waits for the client to leave."""
+    """ASGI ``receive`` for two: the view pulls the body, Django waits for the client to leave."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive

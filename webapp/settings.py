@@ -19,7 +19,7 @@ environ.Env.read_env(BASE_DIR / ".env", overwrite=False)
 
 
 def _number(name: str, default: int, low: int, high: int) -> int:
-    text = env.str(name, default=str(default)).strip()
+    text = env.str(name, default="").strip() or str(default)
     try:
         value = int(text)
     except ValueError:

@@ -45,7 +45,7 @@ def parse_style(query: Mapping[str, str], info: Mapping[str, Any]) -> TileStyle:
 
 
 def default_bands(info: Mapping[str, Any]) -> tuple[int, ...]:
-    """True colour where the scene knows its bands' roles, else its first three bands, else its first in grey."""
+    """True colour where the bands' roles are known, else the first three bands, else the first in grey."""
     roles = list(info.get("band_roles") or [])
     if {"red", "green", "blue"} <= set(roles):
         return tuple(roles.index(role) + 1 for role in ("red", "green", "blue"))

@@ -1,0 +1,80 @@
+"""manage.py run: what `make run` starts."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from webapp import launch, storage
+from webapp.accounts import get_or_create_user, make_sign_in_path
+from webapp.imports import import_file
+from webapp.management.plain import PlainCommand, plain_errors
+from webapp.models import Project, Scene
+from webapp.projects import create_project
+from webapp.quotas import check_room
+
+
+class Command(PlainCommand):
+    help = "Start ClusterNet and print the link to open; the first time with a demo scene, or with --image."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--image", default="", help="raster to import and open (GeoTIFF, JPEG 2000, PNG, JPEG)")
+        parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with plain_errors():
+            image = self._image(options["image"])
+            # The port first: whoever has to choose another one should not wait for an import to hear it.
+            listener = launch.bind(settings.HOST, settings.PORT)
+            try:
+                page, user = self._prepare(image)
+                link = launch.remember_url() + make_sign_in_path(user, page)
+                from webapp.asgi import application  # loads the job engine; not needed for the errors above
+            except BaseException:
+                listener.close()
+                raise
+
+            def announce() -> None:
+                self.stdout.write(f"ClusterNet is running; Ctrl+C stops it. Open this link, which works once:\n{link}")
+                self.stdout.flush()
+                if not options["no_browser"]:
+                    launch.open_browser(link)
+
+            launch.serve(application, listener, announce)
+
+    def _image(self, text: str) -> Path | None:
+        if not text:
+            return None
+        path = Path(text).expanduser()
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise CommandError(f"IMAGE={text} {what}; give the path of one image file.")
+        return path
+
+    def _prepare(self, image: Path | None) -> tuple[str, User]:
+        """Database, user, scene and project; the path of the page to open."""
+        call_command("migrate", verbosity=0)
+        storage.sweep()
+        user, _ = get_or_create_user(launch.LOCAL_USER)
+        project = None
+        if image is not None:
+            project = self._project_of(user, image)
+        elif not Scene.objects.filter(owner=user).exists():
+            project = self._demo_project(user)
+        return launch.start_page(user, project), user
+
+    def _project_of(self, user: User, image: Path) -> Project:
+        record = launch.ImportRecord()
+        scene = record.find(user, image)
+        if scene is None:
+            check_room(user, image.stat().st_size)
+            with launch.print_progress(self.stderr, f"Importing {image.name}") as progress:
+                scene = import_file(user, image, progress=progress)
+            record.add(image, scene)
+        return scene.projects.first() or create_project(user, scene, scene.name, start=False)
