@@ -1,7 +1,8 @@
 """What people do to a project: one function for each edit.
 
-An action is one transaction: lock the project's row, take the next number, change the snapshot, append the Edit, and
-tell the project's sockets once it is committed. A ``client_id`` that is known already gives its first edit again.
+An action is one transaction: lock the project's row, take the next number, change the snapshot, append the
+Edit, and tell the project's sockets once it is committed. A ``client_id`` that is known already gives its
+first edit again.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ __all__ = [
     "create_class",
     "delete_class",
     "lock_project",
-    "record",
     "recolor_class",
+    "record",
     "rename_class",
     "reorder_classes",
     "set_aoi",
@@ -85,7 +86,8 @@ def create_class(user: User, project_id: int, client_id: str, *, name: str, colo
         number = 1 + Edit.objects.filter(project=project, kind="class.create").count()
         if number > MAX_CLASSES:
             raise LimitError(
-                f"A project holds at most {MAX_CLASSES} classes, deleted ones included; rename one that you no longer use."
+                f"A project holds at most {MAX_CLASSES} classes, deleted ones included; rename one that you "
+                "no longer use."
             )
         return {"class": number, "name": _free_name(state, name), "color": color}
 
@@ -138,7 +140,8 @@ def set_aoi(user: User, project_id: int, client_id: str, *, geometry: dict[str, 
     return record(user, project_id, client_id, "aoi.set", make)
 
 
-# ---------------------------------------------------------------------------------------------------- the one door
+# ---------------------------------------------------------------------------------------------------- the one
+# door
 
 
 def record(
@@ -166,7 +169,10 @@ def record(
 
 
 def lock_project(user: User | None, project_id: int) -> Project:
-    """The project's row, locked until the transaction ends; MissingError where ``user`` may not know of it."""
+    """The project's row, locked until the transaction ends.
+
+    MissingError where ``user`` may not know of it.
+    """
     # SQLite has no row locks; its transactions begin IMMEDIATE, so that writers follow one another anyway.
     project = Project.objects.select_for_update().filter(pk=project_id).first()
     if project is None or (user is not None and not permissions.can_open_project(user, project)):
@@ -208,10 +214,13 @@ def _require_current(state: ProjectState, segmentation: int, version: int) -> No
         raise StaleError("The project has no segmentation yet; wait until the first clusters show.")
     if segmentation != state.segmentation:
         raise StaleError(
-            f"The map uses segmentation {state.segmentation} by now, and this was meant for {segmentation}; do it again."
+            f"The map uses segmentation {state.segmentation} by now, and this was meant for {segmentation}; "
+            "do it again."
         )
     if version != 0:
-        raise StaleError(f"Segmentation {segmentation} is at version 0, and this was meant for {version}; do it again.")
+        raise StaleError(
+            f"Segmentation {segmentation} is at version 0, and this was meant for {version}; do it again."
+        )
 
 
 def _require_class(state: ProjectState, number: int) -> None:
@@ -234,7 +243,9 @@ def _leaves(
     if not ranges:
         raise InvalidInputError("No leaves were given; name one range or more.")
     if len(ranges) > MAX_RANGES:
-        raise LimitError(f"{len(ranges)} ranges are more than the {MAX_RANGES} of one edit; select fewer clusters.")
+        raise LimitError(
+            f"{len(ranges)} ranges are more than the {MAX_RANGES} of one edit; select fewer clusters."
+        )
     for low, high in ranges:
         if not 0 <= low < high <= n_leaves:
             raise InvalidInputError(

@@ -33,11 +33,11 @@ def offered(project: Project) -> Segmentation | None:
     return newest.order_by("-pk").first()
 
 
-def adopt_segmentation(user: User, project_id: int, client_id: str, segmentation_id: int) -> Edit:
+def adopt_segmentation(user: User, project_id: int, client_id: str, *, segmentation: int) -> Edit:
     """Use another segmentation: each of its leaves takes the class that holds most of its pixels.
 
-    Comparing two leaf rasters takes seconds to minutes, so it is done before the project is locked, and done again
-    where somebody has classified leaves in the meantime.
+    Comparing two leaf rasters takes seconds to minutes, so it is done before the project is locked, and done
+    again where somebody has classified leaves in the meantime.
     """
     project = permissions.require_project(user, project_id)
     first = first_edit(project, user, client_id)
@@ -45,7 +45,7 @@ def adopt_segmentation(user: User, project_id: int, client_id: str, segmentation
         return first
     for _ in range(ATTEMPTS):
         project = permissions.require_project(user, project_id)
-        new = _require_adoptable(project, segmentation_id)
+        new = _require_adoptable(project, segmentation)
         seen = (project.segmentation_id, bytes(project.class_table))
         payload = _payload(new, project.segmentation_id, _carried(project, new))
         with transaction.atomic():
@@ -55,7 +55,7 @@ def adopt_segmentation(user: User, project_id: int, client_id: str, segmentation
                 return first
             if (project.segmentation_id, bytes(project.class_table)) != seen:
                 continue
-            _require_adoptable(project, segmentation_id)
+            _require_adoptable(project, segmentation)
             before = load_state(project)
             after = before.copy()
             apply_edit(after, ADOPT, payload)
@@ -67,7 +67,10 @@ def adopt_segmentation(user: User, project_id: int, client_id: str, segmentation
 
 
 def adopt_first(project_id: int, segmentation: Segmentation) -> Edit | None:
-    """Give a project without segmentation its first one, in the server's name; None where it has one already."""
+    """Give a project without segmentation its first one, in the server's name.
+
+    None where it has one already.
+    """
 
     def make(project: Project, state: ProjectState) -> dict[str, Any]:
         return _payload(segmentation, None, None)
@@ -80,7 +83,10 @@ def adopt_first(project_id: int, segmentation: Segmentation) -> Edit | None:
 
 
 def drop_segmentation(project_id: int, segmentation_id: int) -> Edit | None:
-    """Leave a project without segmentation, because its own is about to be deleted; None where it uses another."""
+    """Leave a project without segmentation, because its own is about to be deleted.
+
+    None where it uses another.
+    """
 
     def make(project: Project, state: ProjectState) -> dict[str, Any]:
         return {"segmentation": None, "version": 0, "n_leaves": 0, "table": None, "replaces": None}
@@ -94,12 +100,15 @@ def drop_segmentation(project_id: int, segmentation_id: int) -> Edit | None:
 def _require_adoptable(project: Project, segmentation_id: int) -> Segmentation:
     new = Segmentation.objects.filter(pk=segmentation_id, scene_id=project.scene_id).first()
     if new is None:
-        raise MissingError(f"This scene has no segmentation {segmentation_id} (any more); choose one from the list.")
+        raise MissingError(
+            f"This scene has no segmentation {segmentation_id} (any more); choose one from the list."
+        )
     if new.pk == project.segmentation_id:
         raise ConflictError(f"The map uses segmentation {segmentation_id} already.")
     if new.state != Segmentation.State.COMPLETE:
         raise ConflictError(
-            f"Segmentation {segmentation_id} is {new.state}; only a complete one can be adopted, so that no class is lost."
+            f"Segmentation {segmentation_id} is {new.state}; only a complete one can be adopted, so that no "
+            "class is lost."
         )
     return new
 
@@ -112,7 +121,8 @@ def _carried(project: Project, new: Segmentation) -> Table | None:
     try:
         old_store = open_store(project.segmentation_id)
     except StoreError:
-        # Its files are gone (a failed disk, a restored backup): the classes stay in the log, the map starts anew.
+        # Its files are gone (a failed disk, a restored backup): the classes stay in the log, the map starts
+        # anew.
         return None
     return np.asarray(transfer_classes(old_store, table, open_store(new.pk)), np.uint8)
 

@@ -1,4 +1,4 @@
-"""Leaf blocks as binary frames (docs/protocol.md, "Leaf block"), read from stores that may still be computing."""
+"""Leaf blocks as binary frames (docs/protocol.md, "Leaf block"), from stores that may still compute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ __all__ = [
 
 MAGIC = b"CNLB"
 FORMAT = 1
-# magic, format, level, mesh n, segmentation, version, row, col, used h, w, payload row, col, h, w, payload bytes
+# magic, format, level, mesh n, segmentation, version, row, col, used h, w, payload row, col, h, w, payload
+# bytes
 HEADER = struct.Struct("<4sBBHIIIIHHHHHHI")
 
 # Reading and inflating blocks: bounded, so that a hundred browsers cannot occupy every core of the server.

@@ -1,4 +1,5 @@
-"""Hints to the sockets, from whichever thread: what they speak of is in the database, so a lost one costs seconds.
+"""Hints to the sockets, from whichever thread: what they speak of is in the database, so a lost one costs
+seconds.
 
 Two groups: ``project.<id>`` hears of the project's edits, ``scene.<id>`` of the segmentations of its scene.
 """
@@ -35,7 +36,8 @@ def send(group: str, kind: str, **fields: Any) -> None:
     message = {"type": kind, **fields}
     loop = _server_loop
     if loop is not None and loop.is_running():
-        # The in-memory layer's queues belong to the server's loop: filled from another thread they would wake nobody.
+        # The in-memory layer's queues belong to the server's loop: filled from another thread they would wake
+        # nobody.
         asyncio.run_coroutine_threadsafe(get_channel_layer().group_send(group, message), loop)
     else:
         async_to_sync(get_channel_layer().group_send)(group, message)

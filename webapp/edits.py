@@ -1,10 +1,12 @@
 """The state of a project as a pure fold of its live edits: no Django, no database.
 
-What an edit does is written once, in :func:`apply_edit`. An action applies one edit to the stored snapshot; undo and
-redo fold all live edits again. Both therefore give the same state, and a property test holds them to it.
+What an edit does is written once, in :func:`apply_edit`. An action applies one edit to the stored snapshot;
+undo and redo fold all live edits again. Both therefore give the same state, and a property test holds them to
+it.
 
-The table keeps the class that the latest live edit gave each leaf, deleted classes included. What people see is
-:meth:`ProjectState.visible_table`, where leaves of a class that is deleted (or whose creation was undone) count as none.
+The table keeps the class that the latest live edit gave each leaf, deleted classes included. What people see
+is :meth:`ProjectState.visible_table`, where leaves of a class that is deleted (or whose creation was undone)
+count as none.
 """
 
 from __future__ import annotations
@@ -92,7 +94,8 @@ class ProjectState:
         return shown[self.table]
 
 
-# ---------------------------------------------------------------------------------------------------- one edit
+# ---------------------------------------------------------------------------------------------------- one
+# edit
 
 
 def _paint(state: ProjectState, payload: Mapping[str, Any], class_number: int) -> None:
@@ -241,7 +244,9 @@ def changes(old: Table, new: Table) -> list[list[int]]:
         If the tables belong to different numbers of leaves.
     """
     if old.shape != new.shape:
-        raise ValueError(f"the tables have {old.size} and {new.size} leaves: they belong to different segmentations")
+        raise ValueError(
+            f"the tables have {old.size} and {new.size} leaves: they belong to different segmentations"
+        )
     differs = np.flatnonzero(old != new)
     if differs.size == 0:
         return []

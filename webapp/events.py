@@ -12,7 +12,13 @@ from webapp import history
 from webapp.adoption import offered
 from webapp.descriptions import describe_scene
 from webapp.edits import pack_table
-from webapp.messages import ClassInfo, EditAppliedEvent, ProjectInfo, ProjectStateEvent, SegmentationsChangedEvent
+from webapp.messages import (
+    ClassInfo,
+    EditAppliedEvent,
+    ProjectInfo,
+    ProjectStateEvent,
+    SegmentationsChangedEvent,
+)
 from webapp.models import Edit, Project, Segmentation
 from webapp.snapshots import load_state
 
@@ -72,8 +78,13 @@ def edits_after(project_id: int, number: int, limit: int) -> list[Edit]:
     return list(rows.order_by("number")[:limit])
 
 
-def edit_applied(project: Project, edit: Edit, user: User, can_undo: bool, can_redo: bool) -> EditAppliedEvent:
-    """What ``user`` is told of an edit. Lists are told as they are now, which is at least as new as the edit."""
+def edit_applied(
+    project: Project, edit: Edit, user: User, can_undo: bool, can_redo: bool
+) -> EditAppliedEvent:
+    """What ``user`` is told of an edit.
+
+    Lists are told as they are now, which is at least as new as the edit.
+    """
     payload = edit.payload
     result: EditAppliedEvent = {
         "number": edit.number,
@@ -116,7 +127,9 @@ def _changes(edit: Edit) -> list[list[int]]:
 def _segmentations(project: Project) -> SegmentationsChangedEvent:
     newer = offered(project)
     return {
-        "segmentations": [describe_segmentation(row) for row in Segmentation.objects.filter(scene_id=project.scene_id)],
+        "segmentations": [
+            describe_segmentation(row) for row in Segmentation.objects.filter(scene_id=project.scene_id)
+        ],
         "offered": describe_segmentation(newer) if newer and project.segmentation_id is not None else None,
     }
 

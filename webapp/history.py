@@ -1,8 +1,9 @@
 """Which edit a person's undo or redo speaks of (docs/protocol.md, "Edits").
 
-Undo is per person: it takes back that person's latest live edit. Leaf numbers mean nothing across an adoption, so
-undoing past one undoes the adoption first. An adoption by the server itself (of the first segmentation, or when one
-was deleted) replaces nothing that could come back: edits of leaves before it are beyond undo.
+Undo is per person: it takes back that person's latest live edit. Leaf numbers mean nothing across an
+adoption, so undoing past one undoes the adoption first. An adoption by the server itself (of the first
+segmentation, or when one was deleted) replaces nothing that could come back: edits of leaves before it are
+beyond undo.
 """
 
 from __future__ import annotations
@@ -81,7 +82,12 @@ def _edits(project: Project) -> QuerySet[Edit]:
 
 def _adoptions(project: Project) -> _Adoptions:
     # The payload also holds a table of up to some 20 KiB, so only the one key is read.
-    rows = _edits(project).filter(kind=ADOPT, live=True).order_by("number").values_list("number", "payload__replaces")
+    rows = (
+        _edits(project)
+        .filter(kind=ADOPT, live=True)
+        .order_by("number")
+        .values_list("number", "payload__replaces")
+    )
     floor = latest = 0
     for number, replaces in rows:
         latest = number

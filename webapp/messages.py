@@ -68,7 +68,8 @@ Ranges = Annotated[list[tuple[Index, Index]], Field(min_length=1, max_length=MAX
 Point = tuple[Index, Index]
 
 
-# ---------------------------------------------------------------------------------------------------- commands
+# ----------------------------------------------------------------------------------------------------
+# commands
 
 
 class Command(BaseModel):
@@ -178,7 +179,9 @@ _MODELS: tuple[type[Command], ...] = (
     ResendEdits,
     FetchState,
 )
-COMMANDS: dict[str, type[Command]] = {model.model_fields["type"].annotation.__args__[0]: model for model in _MODELS}
+COMMANDS: dict[str, type[Command]] = {
+    model.model_fields["type"].annotation.__args__[0]: model for model in _MODELS
+}
 
 _AnyCommand = Annotated[
     AssignLeaves

@@ -1,4 +1,4 @@
-"""The stored result of the fold: a project's row and its class rows, read as a ProjectState and written back."""
+"""The stored result of the fold: a project's row and its class rows, read as a ProjectState, and written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def load_state(project: Project) -> ProjectState:
 
 
 def replay(project: Project, toggled: Edit | None = None) -> ProjectState:
-    """The state from the whole log; ``toggled``, if given, counts as live where it is dead and the other way round."""
+    """The state from the whole log.
+
+    ``toggled``, if given, counts as live where it is dead and the other way round.
+    """
     rows = Edit.objects.filter(project=project).order_by("number")
     return fold(
         EditRecord(number, kind, payload, live != (toggled is not None and number == toggled.number))

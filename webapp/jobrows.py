@@ -1,0 +1,190 @@
+"""What jobs mean to the database: rows are the state of record, and whoever looks at them is told.
+
+Every change is conditional on the state it starts from, so that two servers (or a job that ends while it is
+being cancelled) cannot overwrite each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from webapp import broadcast
+from webapp.adoption import adopt_first, drop_segmentation
+from webapp.errors import MissingError
+from webapp.models import Project, Scene, Segmentation
+
+__all__ = [
+    "ACTIVE",
+    "adopt_where_missing",
+    "cancel_segmentation",
+    "fail_import",
+    "fail_segmentation",
+    "finish_import",
+    "finish_segmentation",
+    "import_progressed",
+    "remove_store",
+    "segmentation_progressed",
+    "start_project",
+    "tell_progress",
+    "tell_segmentations",
+]
+
+logger = logging.getLogger(__name__)
+
+ACTIVE = (Segmentation.State.QUEUED, Segmentation.State.RUNNING)
+
+
+# ---------------------------------------------------------------------------------------------------- imports
+
+
+def import_progressed(scene_id: int, progress: float) -> None:
+    Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(progress=progress)
+
+
+def finish_import(scene_id: int, info: dict[str, Any], size_bytes: int) -> bool:
+    """Make the scene ready and start its projects; False where it was deleted meanwhile."""
+    done = Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(
+        state=Scene.State.READY,
+        progress=1.0,
+        message=" ".join(info.get("remarks", [])),
+        info=info,
+        size_bytes=size_bytes,
+    )
+    return bool(done)
+
+
+def fail_import(scene_id: int, message: str) -> None:
+    """Say why there is no scene, and leave nothing of it on disk."""
+    scene = Scene.objects.filter(pk=scene_id).first()
+    Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(
+        state=Scene.State.FAILED, message=message, size_bytes=0
+    )
+    if scene is None or scene.state == Scene.State.IMPORTING:
+        shutil.rmtree(Path(settings.DATA_DIR) / "scenes" / str(scene_id), ignore_errors=True)
+
+
+# ----------------------------------------------------------------------------------------------------
+# segmentations
+
+
+def segmentation_progressed(segmentation_id: int, **fields: Any) -> Segmentation | None:
+    """Store how far a running segmentation is; None where it is not running any more."""
+    running = Segmentation.objects.filter(pk=segmentation_id, state=Segmentation.State.RUNNING)
+    if not running.update(**fields):
+        return None
+    return Segmentation.objects.filter(pk=segmentation_id).first()
+
+
+def finish_segmentation(segmentation_id: int, n_leaves: int, device: str, size_bytes: int) -> bool:
+    """Make it complete; False where it was cancelled or deleted meanwhile."""
+    done = Segmentation.objects.filter(pk=segmentation_id, state__in=ACTIVE).update(
+        state=Segmentation.State.COMPLETE,
+        stage="",
+        progress=1.0,
+        message="",
+        n_leaves=n_leaves,
+        device=device,
+        size_bytes=size_bytes,
+        finished_at=timezone.now(),
+    )
+    if not done:
+        return False
+    segmentation = Segmentation.objects.get(pk=segmentation_id)
+    adopt_where_missing(segmentation)
+    tell_progress(segmentation)
+    tell_segmentations(segmentation.scene_id)
+    broadcast.send(
+        broadcast.scene_group(segmentation.scene_id), "statistics.grew", segmentation=segmentation_id
+    )
+    return True
+
+
+def fail_segmentation(segmentation_id: int, message: str) -> None:
+    _end(segmentation_id, Segmentation.State.FAILED, message)
+    remove_store(segmentation_id)
+
+
+def cancel_segmentation(segmentation_id: int) -> bool:
+    """Mark it as cancelled; False where it had ended. Its store goes once nothing writes to it any more."""
+    return _end(segmentation_id, Segmentation.State.CANCELLED, "")
+
+
+def _end(segmentation_id: int, state: str, message: str) -> bool:
+    with transaction.atomic():
+        ended = Segmentation.objects.filter(pk=segmentation_id, state__in=ACTIVE).update(
+            state=state, stage="", message=message, n_leaves=0, size_bytes=0, finished_at=timezone.now()
+        )
+        if not ended:
+            return False
+        for project in Project.objects.filter(segmentation_id=segmentation_id):
+            # Its blocks go, so the map goes back to waiting; the next segmentation is taken up as the first
+            # was.
+            drop_segmentation(project.pk, segmentation_id)
+    segmentation = Segmentation.objects.get(pk=segmentation_id)
+    tell_progress(segmentation)
+    tell_segmentations(segmentation.scene_id)
+    return True
+
+
+def remove_store(segmentation_id: int) -> None:
+    shutil.rmtree(Path(settings.DATA_DIR) / "segmentations" / f"{segmentation_id}.zarr", ignore_errors=True)
+
+
+def adopt_where_missing(segmentation: Segmentation) -> None:
+    """Give it to the projects of its scene that have none."""
+    for project_id in Project.objects.filter(scene=segmentation.scene_id, segmentation=None).values_list(
+        "pk", flat=True
+    ):
+        try:
+            adopt_first(project_id, segmentation)
+        except MissingError:
+            logger.info("project %s was deleted before it got its first segmentation", project_id)
+
+
+def start_project(project: Project) -> Segmentation | None:
+    """Adopt what the scene has; the segmentation that is still to be submitted, where it has nothing."""
+    rows = Segmentation.objects.filter(scene=project.scene_id).order_by("-pk")
+    best = (
+        rows.filter(state=Segmentation.State.COMPLETE).first()
+        or rows.filter(state__in=ACTIVE, n_leaves__gt=0).first()
+    )
+    if best is not None:
+        adopt_first(project.pk, best)
+        return None
+    if rows.filter(state__in=ACTIVE).exists() or project.scene.state != Scene.State.READY:
+        return None  # adopted as soon as its codebook, or the scene, is there
+    return Segmentation.objects.create(scene=project.scene, created_by=project.owner)
+
+
+# ---------------------------------------------------------------------------------------------------- telling
+
+
+def tell_progress(
+    segmentation: Segmentation, left_s: float | None = None, blocks: list[list[int]] | None = None
+) -> None:
+    """Tell who looks at the scene how far it is, and which blocks were written."""
+    broadcast.send(
+        broadcast.scene_group(segmentation.scene_id),
+        "segmentation.grew",
+        progress={
+            "segmentation": segmentation.pk,
+            "state": str(segmentation.state),
+            "stage": segmentation.stage,
+            "progress": segmentation.progress,
+            "message": segmentation.message,
+            "left_s": left_s,
+        },
+        blocks=blocks or [],
+    )
+
+
+def tell_segmentations(scene_id: int) -> None:
+    """Tell who looks at the scene that its list of segmentations is another."""
+    broadcast.send(broadcast.scene_group(scene_id), "segmentations.listed")

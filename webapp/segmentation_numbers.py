@@ -1,0 +1,98 @@
+"""The binary answers on a segmentation, merge tree and leaf statistics: packed once, kept for the next."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import struct
+import threading
+import time
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segmentation.store import Segmentation as Store
+from webapp.blocks import open_store
+from webapp.models import Segmentation
+
+__all__ = ["etag", "forget_numbers", "statistics", "tree"]
+
+FRESH_S = 5.0  # counts of a segmentation that is still computing are this old at most
+KEPT = 32  # packed statistics, up to some 500 KiB each
+
+
+@lru_cache(maxsize=16)
+def tree(segmentation_id: int) -> bytes:
+    """The "tree" of docs/protocol.md, gzipped; StoreError while there is no codebook."""
+    store = open_store(segmentation_id)
+    nodes = store.tree
+    parts = [
+        struct.pack("<II", store.n_leaves, store.version),
+        *(np.ascontiguousarray(part, "<u4").tobytes() for part in (nodes.parent, nodes.low, nodes.high)),
+        np.ascontiguousarray(nodes.rgb, np.uint8).tobytes(),
+    ]
+    return gzip.compress(b"".join(parts), 5, mtime=0)
+
+
+class _Kept(NamedTuple):
+    packed: bytes
+    at: float
+    is_complete: bool
+
+
+_kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
+_kept_lock = threading.Lock()
+_computing: dict[tuple[int, str], threading.Lock] = {}
+
+
+def etag(segmentation: Segmentation, aoi: dict[str, Any] | None) -> str:
+    state = "complete" if segmentation.state == Segmentation.State.COMPLETE else f"{time.time():.0f}"
+    return f'"statistics-{segmentation.pk}-0-{_hash(aoi)}-{state}"'
+
+
+def statistics(segmentation_id: int, aoi: dict[str, Any] | None) -> bytes:
+    """The "statistics" of docs/protocol.md inside an area of interest, gzipped.
+
+    StoreError while there is no codebook.
+    """
+    key = (segmentation_id, _hash(aoi))
+    with _kept_lock:
+        lock = _computing.setdefault(key, threading.Lock())
+    # Reading all leaves inside an area takes a while: of several that ask, one does it.
+    with lock:
+        kept = _kept.get(key)
+        if kept is not None and (kept.is_complete or time.monotonic() - kept.at < FRESH_S):
+            return kept.packed
+        packed, is_complete = _pack(open_store(segmentation_id), aoi)
+        with _kept_lock:
+            _kept[key] = _Kept(packed, time.monotonic(), is_complete)
+            _kept.move_to_end(key)
+            while len(_kept) > KEPT:
+                oldest, _ = _kept.popitem(last=False)
+                _computing.pop(oldest, None)
+        return packed
+
+
+def forget_numbers() -> None:
+    """Drop what is kept (tests begin anew with the same ids)."""
+    tree.cache_clear()
+    with _kept_lock:
+        _kept.clear()
+        _computing.clear()
+
+
+def _pack(store: Store, aoi: dict[str, Any] | None) -> tuple[bytes, bool]:
+    counts = store.statistics(aoi)
+    parts = [
+        struct.pack("<IIII", store.n_leaves, int(counts.complete), 0, 0),
+        np.ascontiguousarray(counts.pixels, "<f8").tobytes(),
+        np.ascontiguousarray(counts.area_m2, "<f8").tobytes(),
+    ]
+    return gzip.compress(b"".join(parts), 5, mtime=0), bool(counts.complete)
+
+
+def _hash(aoi: dict[str, Any] | None) -> str:
+    return hashlib.sha256(json.dumps(aoi, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,167 @@
+"""What runs on a Dask worker: plain functions over paths, without Django.
+
+They return what became of the job instead of raising, so that the server need not unpickle an exception, and
+they report on the way as events of :data:`TOPIC`.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distributed import get_worker
+
+from webapp.jobfiles import JobFolder
+
+__all__ = ["TOPIC", "overall_progress", "run_ingest", "run_segment", "warm_up"]
+
+TOPIC = "clusternet"
+REPORT_S = 0.25  # between two events of a job
+
+# Share of the whole run at which a stage begins, as measured on scenes of 1 to 100 megapixels.
+_STAGES = {"reading": (0.0, 0.1), "codebook": (0.1, 0.2), "leaves": (0.2, 0.97), "overviews": (0.97, 1.0)}
+
+Result = dict[str, Any]
+
+
+def overall_progress(stage: str, done: int, total: int) -> float:
+    """Progress within the whole run, 0 to 1, from that within a stage."""
+    begin, end = _STAGES.get(stage, (0.0, 1.0))
+    return begin + (end - begin) * min(1.0, done / total if total > 0 else 1.0)
+
+
+class Reporter:
+    """Sends a job's progress to whoever listens, a few times a second; blocks written meanwhile go along."""
+
+    def __init__(self, job: str, send: Callable[[str, dict[str, Any]], None]) -> None:
+        self._job = job
+        self._send = send
+        self._lock = threading.Lock()
+        self._blocks: list[list[int]] = []
+        self._has_blocks = False
+        self._sent_at = 0.0
+
+    def report(
+        self,
+        stage: str,
+        progress: float,
+        block: tuple[int, int] | None = None,
+        at_once: bool = False,
+        **more: Any,
+    ) -> None:
+        with self._lock:
+            if block is not None:
+                # The first block is what people wait for.
+                at_once = at_once or not self._has_blocks
+                self._has_blocks = True
+                self._blocks.append([int(block[0]), int(block[1])])
+            now = time.monotonic()
+            if not at_once and now - self._sent_at < REPORT_S:
+                return
+            message = {
+                "job": self._job,
+                "stage": stage,
+                "progress": float(progress),
+                "blocks": self._blocks,
+                **more,
+            }
+            self._blocks = []
+            self._sent_at = now
+            self._send(TOPIC, message)
+
+
+def run_segment(data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any]) -> Result:
+    """Segment a scene into ``store``; continues a store that was begun with the same parameters."""
+    folder = JobFolder(data_dir, job)
+    reporter = Reporter(job, get_worker().log_event)
+
+    def work() -> Result:
+        from segmentation import Progress, open_segmentation, segment
+
+        is_ready = False
+
+        def on_progress(event: Progress) -> None:
+            nonlocal is_ready
+            share = overall_progress(event.stage, event.done, event.total)
+            if event.stage == "leaves" and not is_ready:
+                is_ready = True
+                begun = open_segmentation(store)
+                ready = {"n_leaves": begun.n_leaves, "device": begun.device}
+                reporter.report(event.stage, share, event.block, at_once=True, ready=ready)
+            else:
+                reporter.report(event.stage, share, event.block)
+
+        result = segment(
+            image,
+            store,
+            **parameters,
+            progress=on_progress,
+            cancelled=folder.is_cancelled,
+            wanted=folder.wanted,
+        )
+        return {
+            "n_leaves": result.n_leaves,
+            "device": result.device,
+            "size_bytes": _folder_size(Path(store)),
+        }
+
+    result = _outcome(folder, work)
+    if result["outcome"] != "finished":
+        shutil.rmtree(store, ignore_errors=True)
+    return result
+
+
+def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[str, int]) -> Result:
+    """Turn a received file into the scene in ``folder``."""
+    job_folder = JobFolder(data_dir, job)
+    reporter = Reporter(job, get_worker().log_event)
+
+    def work() -> Result:
+        from segmentation.rasters.cog import Limits, ingest
+
+        info = ingest(
+            Path(source),
+            Path(folder),
+            limits=Limits(**limits),
+            progress=lambda share: reporter.report("importing", share),
+            cancelled=job_folder.is_cancelled,
+        )
+        return {"info": info.as_dict(), "size_bytes": _folder_size(Path(folder))}
+
+    return _outcome(job_folder, work)
+
+
+def warm_up() -> None:
+    """Import what the first job needs, while nobody waits."""
+
+
+def _outcome(folder: JobFolder, work: Callable[[], Result]) -> Result:
+    from segmentation.errors import CancelledError, SegmentationError
+
+    try:
+        if folder.is_cancelled():
+            return {"outcome": "cancelled"}
+        return {"outcome": "finished", **work()}
+    except CancelledError:
+        return {"outcome": "cancelled"}
+    except SegmentationError as error:
+        return {"outcome": "failed", "message": str(error)}
+    except MemoryError:
+        message = "The server ran out of memory; use fewer bands or a smaller area of interest."
+        return {"outcome": "failed", "message": message, "traceback": traceback.format_exc()}
+    except Exception as error:
+        message = "It failed for a reason that the server did not foresee; its log tells more."
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = "The server's disk is full; delete what you no longer need, and try again."
+        # A job's failure must not be the worker's; the server logs the traceback.
+        return {"outcome": "failed", "message": message, "traceback": traceback.format_exc()}
+
+
+def _folder_size(path: Path) -> int:
+    return sum(entry.lstat().st_size for entry in path.rglob("*") if entry.is_file())
