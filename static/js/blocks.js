@@ -1,0 +1,66 @@
+/** Asks the server for the blocks that the view needs and hands what comes to the layer. */
+import { parseFrame } from "./model/blocks.js";
+import { debounced } from "./panels/dom.js";
+
+const PAUSE = 80; // ms that the view must rest
+const MOST = 64; // blocks in one list
+
+export class BlockLoader {
+    #unasked = 0; // blocks that did not fit into the list sent last
+    #pending = new Set(); // frames being unpacked
+
+    constructor(layer, state, socket, onError) {
+        this.layer = layer;
+        this.state = state;
+        this.socket = socket;
+        this.onError = onError;
+        this.ask = debounced(() => this.#ask(), PAUSE);
+        layer.on("view", this.ask);
+        layer.on("blocks", () => {
+            if (this.#unasked) this.ask();
+        });
+        socket.on("binary", (buffer) => this.#receive(buffer));
+    }
+
+    #missing(margin) {
+        const { level, blocks } = this.layer.wanted(margin);
+        return { level, blocks: blocks.filter(([row, col]) => !this.layer.cache.isComplete(level, row, col)) };
+    }
+
+    #ask() {
+        const { segmentation } = this.state;
+        if (!segmentation?.tree_ready || !this.layer.works) return;
+        const inView = this.#missing(0);
+        const around = this.#missing(this.layer.options.margin);
+        const seen = new Set(inView.blocks.map(String));
+        const all = [...inView.blocks, ...around.blocks.filter((block) => !seen.has(String(block)))];
+        this.#unasked = Math.max(0, all.length - MOST);
+        this.socket.send({
+            type: "blocks.want",
+            segmentation: segmentation.id,
+            level: inView.level,
+            blocks: all.slice(0, MOST),
+        });
+    }
+
+    async #receive(buffer) {
+        const token = {};
+        this.#pending.add(token);
+        try {
+            await this.layer.addFrame(parseFrame(buffer));
+        } catch (error) {
+            this.onError(error);
+        } finally {
+            this.#pending.delete(token);
+        }
+    }
+
+    /** Blocks of the view that are not there in full. */
+    get wantedCount() {
+        return this.#missing(0).blocks.length;
+    }
+
+    get isUnpacking() {
+        return this.#pending.size > 0;
+    }
+}

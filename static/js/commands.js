@@ -1,0 +1,98 @@
+/** What a person can do to the project, as commands. */
+import { nextColor, nextName } from "./model/classes.js";
+import { mergeRanges, valueOver } from "./model/ranges.js";
+
+export class Commands {
+    #firstClass = null; // client id of the class that a click without any class asked for
+    #waiting = []; // assignments until it has its number
+
+    /** @param {import("./state.js").ProjectState} state @param {import("./sync.js").Sync} sync */
+    constructor(state, sync) {
+        this.state = state;
+        this.sync = sync;
+        sync.on("applied", ({ event, command }) => {
+            if (command?.type === "class.create") this.#created(event, command);
+        });
+        sync.on("rejected", ({ command }) => {
+            if (command && command.client_id === this.#firstClass) {
+                this.#firstClass = null;
+                this.#waiting = [];
+            }
+        });
+    }
+
+    /**
+     * Give leaves the active class; the first class is made on the way where there is none.
+     * @param {number[][]} ranges [low, high) leaf ranges
+     * @param {number[] | null} point [row, col] of the clicked pixel
+     */
+    assign(ranges, point = null) {
+        const { state } = this;
+        if (!state.table || !ranges.length) return;
+        if (!state.activeClass) {
+            this.#waiting.push([ranges, point]);
+            this.#firstClass ??= this.createClass().client_id;
+            return;
+        }
+        const open = mergeRanges(ranges).filter(([low, high]) => valueOver(state.table, low, high) !== state.activeClass);
+        if (open.length) this.#leaves("leaves.assign", open, point, { class: state.activeClass });
+    }
+
+    unassign(ranges, point = null) {
+        const { table } = this.state;
+        if (!table) return;
+        const taken = mergeRanges(ranges).filter(([low, high]) => valueOver(table, low, high) !== 0);
+        if (taken.length) this.#leaves("leaves.unassign", taken, point, {});
+    }
+
+    #leaves(type, ranges, point, fields) {
+        const { id: segmentation, version } = this.state.segmentation;
+        const place = point ? { point: point.map(Math.floor) } : {};
+        this.sync.dispatch({ type, segmentation, version: version ?? 0, ranges, ...fields, ...place });
+    }
+
+    createClass(name = nextName(this.state.classes), color = nextColor(this.state.classes)) {
+        return this.sync.dispatch({ type: "class.create", name, color });
+    }
+
+    #created(event, command) {
+        const made = (event.classes ?? []).filter(({ name, deleted }) => name === command.name && !deleted);
+        if (!made.length) return;
+        this.state.setActiveClass(Math.max(...made.map(({ number }) => number)));
+        if (command.client_id !== this.#firstClass) return;
+        this.#firstClass = null;
+        for (const [ranges, point] of this.#waiting.splice(0)) this.assign(ranges, point);
+    }
+
+    renameClass(number, name) {
+        this.sync.dispatch({ type: "class.rename", class: number, name });
+    }
+
+    recolorClass(number, color) {
+        this.sync.dispatch({ type: "class.recolor", class: number, color });
+    }
+
+    reorderClasses(order) {
+        this.sync.dispatch({ type: "class.reorder", order });
+    }
+
+    deleteClass(number) {
+        this.sync.dispatch({ type: "class.delete", class: number });
+    }
+
+    setAreaOfInterest(geometry) {
+        this.sync.dispatch({ type: "aoi.set", geometry });
+    }
+
+    adopt(segmentation) {
+        this.sync.dispatch({ type: "segmentation.adopt", segmentation });
+    }
+
+    undo() {
+        if (this.state.canUndo || this.state.pending.length) this.sync.dispatch({ type: "edit.undo" });
+    }
+
+    redo() {
+        if (this.state.canRedo) this.sync.dispatch({ type: "edit.redo" });
+    }
+}

@@ -1,0 +1,185 @@
+/** Draws leaf blocks into one WebGL2 canvas. Everything it holds can be made again from the blocks' ids. */
+import { LOOKUP_SIDE } from "../model/lookup.js";
+import { SIDE } from "./apron.js";
+import { meshTriangles, meshVertices } from "./mesh.js";
+import { buildProgram } from "./program.js";
+import { FRAGMENT, VERTEX } from "./shaders.js";
+
+const FLOAT_BYTES = 4;
+
+export class BlockRenderer {
+    #triangles = new Map(); // control points a side -> {buffer, count}
+    #gpu = new Map(); // block -> {texture, vertices, array, center, triangles}
+
+    /** @param {WebGL2RenderingContext} gl */
+    constructor(gl) {
+        this.gl = gl;
+        this.shader = buildProgram(gl, VERTEX, FRAGMENT, ["position", "texel"]);
+        this.colors = this.#table(gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE);
+        this.keys = this.#table(gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT);
+        gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+        gl.enable(gl.DEPTH_TEST);
+        gl.depthFunc(gl.LESS); // places drawn once are not drawn again
+        gl.disable(gl.BLEND);
+        gl.clearColor(0, 0, 0, 0);
+    }
+
+    #texture() {
+        const { gl } = this;
+        const texture = gl.createTexture();
+        gl.bindTexture(gl.TEXTURE_2D, texture);
+        gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+        gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+        gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+        gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+        return texture;
+    }
+
+    #table(internal, format, type) {
+        const texture = this.#texture();
+        this.gl.texStorage2D(this.gl.TEXTURE_2D, 1, internal, LOOKUP_SIDE, LOOKUP_SIDE);
+        return { texture, format, type };
+    }
+
+    /** Upload a 256 x 256 table. */
+    #fill({ texture, format, type }, texels) {
+        const { gl } = this;
+        gl.bindTexture(gl.TEXTURE_2D, texture);
+        gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, LOOKUP_SIDE, LOOKUP_SIDE, format, type, texels);
+    }
+
+    setColors(texels) {
+        this.#fill(this.colors, texels);
+    }
+
+    setKeys(keys) {
+        this.#fill(this.keys, keys);
+    }
+
+    #trianglesOf(n) {
+        if (!this.#triangles.has(n)) {
+            const { gl } = this;
+            const indices = meshTriangles(n);
+            const buffer = gl.createBuffer();
+            gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, buffer);
+            gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, indices, gl.STATIC_DRAW);
+            this.#triangles.set(n, { buffer, count: indices.length });
+        }
+        return this.#triangles.get(n);
+    }
+
+    #create(block) {
+        const { gl } = this;
+        const array = gl.createVertexArray();
+        gl.bindVertexArray(array);
+        const { vertices, center } = meshVertices(block.mesh, block.n, block.usedWidth, block.usedHeight);
+        const buffer = gl.createBuffer();
+        gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
+        gl.bufferData(gl.ARRAY_BUFFER, vertices, gl.STATIC_DRAW);
+        for (const index of [0, 1]) {
+            gl.enableVertexAttribArray(index);
+            gl.vertexAttribPointer(index, 2, gl.FLOAT, false, 4 * FLOAT_BYTES, index * 2 * FLOAT_BYTES);
+        }
+        const triangles = this.#trianglesOf(block.n);
+        gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, triangles.buffer);
+        gl.bindVertexArray(null);
+        const texture = this.#texture();
+        gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R16UI, SIDE, SIDE);
+        return { texture, buffer, array, center, triangles };
+    }
+
+    /** Bring the GPU's copy of a block up to date. */
+    #sync(block) {
+        const { gl } = this;
+        const isNew = !this.#gpu.has(block);
+        if (isNew) this.#gpu.set(block, this.#create(block));
+        const own = this.#gpu.get(block);
+        gl.bindTexture(gl.TEXTURE_2D, own.texture);
+        if (isNew || block.dirty === "all") this.#upload(block, 0, 0, SIDE, SIDE);
+        else if (block.dirty === "apron") {
+            this.#upload(block, 0, 0, SIDE, 1);
+            this.#upload(block, 0, SIDE - 1, SIDE, 1);
+            this.#upload(block, 0, 0, 1, SIDE);
+            this.#upload(block, SIDE - 1, 0, 1, SIDE);
+        }
+        block.dirty = null;
+        return own;
+    }
+
+    #upload(block, x, y, width, height) {
+        const { gl } = this;
+        gl.pixelStorei(gl.UNPACK_ROW_LENGTH, SIDE);
+        gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, x);
+        gl.pixelStorei(gl.UNPACK_SKIP_ROWS, y);
+        gl.texSubImage2D(gl.TEXTURE_2D, 0, x, y, width, height, gl.RED_INTEGER, gl.UNSIGNED_SHORT, block.ids);
+        gl.pixelStorei(gl.UNPACK_ROW_LENGTH, 0);
+        gl.pixelStorei(gl.UNPACK_SKIP_PIXELS, 0);
+        gl.pixelStorei(gl.UNPACK_SKIP_ROWS, 0);
+    }
+
+    /**
+     * Draw one frame.
+     * @param {object[]} blocks in order of preference: where two cover a place, the first one shows
+     * @param {{width: number, height: number, scaleX: number, scaleY: number, x: number, y: number}} view device
+     *     pixels of a plane position (X, Y): (X * scaleX + x, Y * scaleY + y)
+     * @param {{outlines: boolean, hover: number[] | null, lineWidth: number}} style
+     */
+    draw(blocks, view, style) {
+        const { gl } = this;
+        const { program, uniforms } = this.shader;
+        const prepared = blocks.map((block) => [block, this.#sync(block)]);
+        gl.viewport(0, 0, view.width, view.height);
+        gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+        gl.useProgram(program);
+        [this.colors.texture, this.keys.texture].forEach((texture, index) => {
+            gl.activeTexture(gl.TEXTURE1 + index);
+            gl.bindTexture(gl.TEXTURE_2D, texture);
+        });
+        gl.activeTexture(gl.TEXTURE0);
+        gl.uniform1i(uniforms.leaves, 0);
+        gl.uniform1i(uniforms.colors, 1);
+        gl.uniform1i(uniforms.keys, 2);
+        gl.uniform2f(uniforms.canvas, view.width, view.height);
+        gl.uniform2f(uniforms.scale, view.scaleX, view.scaleY);
+        gl.uniform1i(uniforms.outlines, style.outlines ? 1 : 0);
+        gl.uniform1f(uniforms.lineWidth, style.lineWidth);
+        gl.uniform2ui(uniforms.hover, style.hover?.[0] ?? 0, style.hover?.[1] ?? 0);
+        prepared.forEach(([block, own], index) => {
+            gl.bindTexture(gl.TEXTURE_2D, own.texture);
+            gl.bindVertexArray(own.array);
+            gl.uniform2f(uniforms.offset, own.center[0] * view.scaleX + view.x, own.center[1] * view.scaleY + view.y);
+            gl.uniform1f(uniforms.depth, -1 + (2 * (index + 1)) / (blocks.length + 2));
+            const limit = (used) => (used === SIDE - 2 ? used : used - 1);
+            gl.uniform2i(uniforms.limit, limit(block.usedWidth), limit(block.usedHeight));
+            gl.uniform1i(uniforms.overview, block.level > 0 ? 1 : 0);
+            gl.uniform1i(uniforms.partial, block.complete ? 0 : 1);
+            gl.drawElements(gl.TRIANGLES, own.triangles.count, gl.UNSIGNED_INT, 0);
+        });
+        gl.bindVertexArray(null);
+    }
+
+    /** RGBA of a device pixel of the frame just drawn, counted from the top left. */
+    read(x, y, height) {
+        const rgba = new Uint8Array(4);
+        this.gl.readPixels(x, height - 1 - y, 1, 1, this.gl.RGBA, this.gl.UNSIGNED_BYTE, rgba);
+        return rgba;
+    }
+
+    free(block) {
+        const own = this.#gpu.get(block);
+        if (!own) return;
+        this.gl.deleteTexture(own.texture);
+        this.gl.deleteBuffer(own.buffer);
+        this.gl.deleteVertexArray(own.array);
+        this.#gpu.delete(block);
+    }
+
+    destroy() {
+        const { gl } = this;
+        for (const block of [...this.#gpu.keys()]) this.free(block);
+        for (const { buffer } of this.#triangles.values()) gl.deleteBuffer(buffer);
+        gl.deleteTexture(this.colors.texture);
+        gl.deleteTexture(this.keys.texture);
+        gl.deleteProgram(this.shader.program);
+    }
+}

@@ -1,0 +1,120 @@
+/** Leaf blocks that the page holds, least recently used out first. Knows no GL: `dirty` says what to upload. */
+import { DIRECTIONS, emptyPadded, PADDED, repeatEdges, takeEdge, writeIds } from "../gl/apron.js";
+import { BLOCK, blockKey } from "../model/blocks.js";
+
+const defaults = {
+    budget: 192 * 2 ** 20, // bytes of ids kept in memory, and as much again in textures
+};
+
+const BLOCK_BYTES = PADDED * 2;
+
+export class BlockCache {
+    #blocks = new Map();
+    #clock = 0;
+
+    constructor(options = {}) {
+        this.options = { ...defaults, ...options };
+    }
+
+    get size() {
+        return this.#blocks.size;
+    }
+
+    get(level, row, col) {
+        return this.#blocks.get(blockKey(level, row, col));
+    }
+
+    values() {
+        return this.#blocks.values();
+    }
+
+    isComplete(level, row, col) {
+        return this.get(level, row, col)?.complete === true;
+    }
+
+    touch(block) {
+        block.used = ++this.#clock;
+    }
+
+    /**
+     * Put what a frame brought into place.
+     * @param {object} frame as parseFrame gives it
+     * @param {Uint16Array} ids its payload, inflated
+     * @returns {object | null} the block, or null where the frame brought nothing new
+     */
+    add(frame, ids) {
+        if (ids.length !== frame.height * frame.width) {
+            throw new Error(`A leaf block of ${frame.height} x ${frame.width} texels holds ${ids.length} ids.`);
+        }
+        const key = blockKey(frame.level, frame.row, frame.col);
+        let block = this.#blocks.get(key);
+        if (block?.complete && (frame.isPatch || frame.version <= block.version)) return null;
+        if (!block) {
+            block = { ...frame, key, payload: null, ids: emptyPadded(), complete: false, patches: new Set(), filled: 0 };
+            this.#blocks.set(key, block);
+        }
+        block.version = frame.version;
+        writeIds(block.ids, ids, frame.rowOffset, frame.colOffset, frame.height, frame.width);
+        this.#countFilled(block, frame);
+        repeatEdges(block.ids);
+        this.#shareEdges(block);
+        block.dirty = "all";
+        this.touch(block);
+        return block;
+    }
+
+    #countFilled(block, frame) {
+        if (!frame.isPatch) {
+            block.complete = true;
+            return;
+        }
+        const place = `${frame.rowOffset},${frame.colOffset}`;
+        if (!block.patches.has(place)) block.filled += frame.height * frame.width;
+        block.patches.add(place);
+        block.complete = block.filled >= block.usedHeight * block.usedWidth;
+    }
+
+    #shareEdges(block) {
+        for (const [dRow, dCol] of DIRECTIONS) {
+            const other = this.get(block.level, block.row + dRow, block.col + dCol);
+            if (!other) continue;
+            takeEdge(block.ids, other.ids, dRow, dCol);
+            takeEdge(other.ids, block.ids, -dRow, -dCol);
+            other.dirty ||= "apron";
+        }
+    }
+
+    /**
+     * Drop the least recently used blocks over the budget. Blocks filled by patches stay: their patches come only once.
+     * @param {Set<string>} keep keys that must stay
+     * @returns {object[]} what was dropped, for its textures to be freed
+     */
+    evict(keep) {
+        const excess = Math.ceil((this.#blocks.size * BLOCK_BYTES - this.options.budget) / BLOCK_BYTES);
+        if (excess <= 0) return [];
+        const candidates = [...this.#blocks.values()].filter((block) => !keep.has(block.key) && !block.patches.size);
+        const dropped = candidates.sort((a, b) => a.used - b.used).slice(0, excess);
+        for (const block of dropped) this.#blocks.delete(block.key);
+        return dropped;
+    }
+
+    clear() {
+        const dropped = [...this.#blocks.values()];
+        this.#blocks.clear();
+        return dropped;
+    }
+
+    /**
+     * The block that shows a pixel most finely, with the texel inside it.
+     * @returns {{block: object, row: number, col: number} | null}
+     */
+    finestAt(pixelRow, pixelCol, nLevels) {
+        for (let level = 0; level < nLevels; level++) {
+            const row = Math.floor(pixelRow / 2 ** level);
+            const col = Math.floor(pixelCol / 2 ** level);
+            const block = this.get(level, Math.floor(row / BLOCK), Math.floor(col / BLOCK));
+            if (block) return { block, row: row % BLOCK, col: col % BLOCK };
+        }
+        return null;
+    }
+}

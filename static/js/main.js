@@ -1,0 +1,186 @@
+/** The map page: makes the parts and joins them. */
+import * as api from "./api.js";
+import { BlockLoader } from "./blocks.js";
+import { Commands } from "./commands.js";
+import { bindKeys } from "./keys.js";
+import { AreaLayer } from "./layers/area.js";
+import { ClusterLayer } from "./layers/ClusterLayer.js";
+import { createMap, Imagery } from "./layers/imagery.js";
+import { parseStatistics } from "./model/areas.js";
+import { colorTexels, outlineKeys } from "./model/lookup.js";
+import { parseTree } from "./model/tree.js";
+import { areaPanel } from "./panels/area.js";
+import { classesPanel } from "./panels/classes.js";
+import { byId, byTestId, setMessage, throttled } from "./panels/dom.js";
+import { helpPanel } from "./panels/help.js";
+import { hoverPanel } from "./panels/hover.js";
+import { imageryPanel } from "./panels/imagery.js";
+import { overlayPanel } from "./panels/overlay.js";
+import { placePanel, sceneBounds } from "./panels/place.js";
+import { segmentationsPanel } from "./panels/segmentations.js";
+import { statusPanel } from "./panels/status.js";
+import { dockPanel } from "./panels/dock.js";
+import { exposeForTests } from "./testing.js";
+import { ProjectSocket } from "./socket.js";
+import { ProjectState } from "./state.js";
+import { Sync } from "./sync.js";
+import { toast, toastError } from "./toast.js";
+import { Tools } from "./tools.js";
+
+const STATISTICS_PAUSE = 1500; // ms between two fetches while counts grow
+
+const config = JSON.parse(byId("map-config").textContent);
+const protocol = location.protocol === "https:" ? "wss:" : "ws:";
+const state = new ProjectState();
+const socket = new ProjectSocket(`${protocol}//${location.host}${config.wsPath}`);
+const sync = new Sync(state, socket);
+const commands = new Commands(state, sync);
+
+statusPanel(state, socket, sync, commands);
+classesPanel(state, commands);
+segmentationsPanel(state, commands);
+dockPanel();
+const help = helpPanel();
+
+/** Everything that needs to know the scene; made once, when the first state is there. */
+function buildMap() {
+    const { scene } = state;
+    const { info } = scene;
+    const map = createMap(byTestId("map"), info);
+    const bounds = sceneBounds(map, info);
+    map.fitBounds(bounds, { padding: [24, 24] });
+
+    const layer = new ClusterLayer(info);
+    layer.on("error", (message) => setMessage(byTestId("webgl-error"), message));
+    layer.addTo(map);
+    let drawnBefore = false;
+    layer.on("drawn", (blocks) => {
+        if (!blocks || drawnBefore) return;
+        drawnBefore = true;
+        performance.mark("clusternet:first-overlay");
+    });
+
+    const imagery = new Imagery(map, scene, config.tileUrl, config.basemap, bounds);
+    imageryPanel(map, imagery, scene, config.basemap);
+    const overlay = overlayPanel(state, layer);
+    const place = placePanel(map, layer, info);
+    const area = new AreaLayer(map, info);
+    const tools = new Tools(map, layer, state, commands);
+    hoverPanel(state, tools);
+    areaPanel(state, area, tools, commands);
+    const loader = new BlockLoader(layer, state, socket, toastError);
+
+    const toolButtons = { pan: byTestId("tool-pan"), paint: byTestId("tool-paint") };
+    for (const [name, button] of Object.entries(toolButtons)) button.addEventListener("click", () => tools.setTool(name));
+    tools.on("tool", (tool) => {
+        for (const [name, button] of Object.entries(toolButtons)) button.setAttribute("aria-pressed", String(name === tool));
+    });
+    bindKeys({
+        stepCut: overlay.step,
+        nextMode: overlay.nextMode,
+        peek: overlay.peek,
+        fit: place.fit,
+        goto: () => place.openGoto(true),
+        help: help.open,
+        undo: () => commands.undo(),
+        redo: () => commands.redo(),
+        switchTool: () => tools.setTool(tools.tool === "pan" ? "paint" : "pan"),
+        chooseClass: (index) => state.classes[index]?.number && state.setActiveClass(state.classes[index].number),
+        escape: () => tools.cancelStroke() || area.stop() || tools.setTool("pan"),
+    });
+    showColors(layer);
+    return { map, layer, loader, tools };
+}
+
+/** Upload the color tables whenever something they are made of changes: once a frame at most. */
+function showColors(layer) {
+    let frame = 0;
+    const draw = () => {
+        frame = 0;
+        if (!state.tree) return;
+        const { tree, clusterOf, table, palette, mode } = state;
+        layer.setColors(colorTexels(tree, clusterOf, table, palette, mode));
+        if (mode === "outlines") layer.setKeys(outlineKeys(clusterOf, table, palette));
+        layer.setOutlines(mode === "outlines");
+    };
+    const soon = () => {
+        frame ||= requestAnimationFrame(draw);
+    };
+    for (const event of ["clusters", "table", "classes", "mode"]) state.on(event, soon);
+    layer.flushColors = () => {
+        cancelAnimationFrame(frame);
+        draw();
+    };
+    soon();
+}
+
+/** Load the tree of the adopted segmentation, then its statistics; again when another one is adopted. */
+class TreeLoader {
+    #loaded = null;
+
+    constructor(parts) {
+        this.parts = parts;
+        this.loadStatistics = throttled(() => this.#loadStatistics().catch(toastError), STATISTICS_PAUSE);
+        sync.on("statistics", ({ segmentation }) => segmentation === state.segmentation?.id && this.loadStatistics());
+        sync.on("applied", ({ event }) => event.project && state.tree && this.loadStatistics());
+        state.on("segmentations", () => this.update().catch(toastError));
+    }
+
+    async update() {
+        const { segmentation } = state;
+        const { layer, loader } = this.parts;
+        layer.setSegmentation(segmentation?.id ?? null);
+        if (!segmentation?.tree_ready) {
+            this.#loaded = null;
+            return;
+        }
+        const wanted = segmentation.id;
+        if (this.#loaded === wanted) return;
+        this.#loaded = wanted;
+        loader.ask(); // blocks come while the tree does
+        try {
+            const response = await api.fetchOk("GET", `/api/segmentations/${wanted}/tree`);
+            const tree = parseTree(await response.arrayBuffer());
+            if (state.segmentation?.id !== wanted) return;
+            state.setTree(tree);
+        } catch (error) {
+            this.#loaded = null; // the next state or list of segmentations tries again
+            throw error;
+        }
+        this.loadStatistics();
+    }
+
+    async #loadStatistics() {
+        const wanted = state.segmentation?.id;
+        if (!wanted) return;
+        const response = await api.fetchOk("GET", `/api/segmentations/${wanted}/statistics?project=${state.project.id}`);
+        const statistics = parseStatistics(await response.arrayBuffer());
+        if (state.segmentation?.id === wanted) state.setStatistics(statistics);
+    }
+}
+
+const page = { state, sync, socket, parts: null };
+page.ready = new Promise((resolve, reject) => {
+    let trees = null;
+    sync.on("loaded", async () => {
+        try {
+            if (!state.scene.info) throw new Error("The scene is still being imported; reload the page when it is ready.");
+            page.parts ??= buildMap();
+            trees ??= new TreeLoader(page.parts);
+            page.parts.loader.ask();
+            await trees.update();
+        } catch (error) {
+            toastError(error);
+            reject(error);
+        }
+    });
+    state.on("clusters", () => state.tree && resolve());
+});
+page.ready.catch(() => {}); // told above, as a message
+exposeForTests(page);
+
+sync.on("failed", toastError);
+socket.on("status", (status) => {
+    if (status === "gone") toast("This project no longer exists. Go back to your projects.", { kind: "danger" });
+});
+socket.connect();

@@ -1,0 +1,50 @@
+/**
+ * Optimistic edits: what the server confirmed plus what this browser has sent and not heard back. Everything shown is
+ * recomputed from the two, so an event that disagrees with a guess simply wins.
+ */
+import { withChanges } from "./ranges.js";
+
+/** What a pending command would do to the table of `segmentation`. */
+export function tableAfter(table, pending, segmentation) {
+    if (!table) return table;
+    const changes = [];
+    for (const command of pending) {
+        if (command.segmentation !== segmentation) continue; // the server will reject it as stale
+        if (command.type === "leaves.assign") for (const [a, b] of command.ranges) changes.push([a, b, command.class]);
+        if (command.type === "leaves.unassign") for (const [a, b] of command.ranges) changes.push([a, b, 0]);
+    }
+    return changes.length ? withChanges(table, changes) : table;
+}
+
+/** What pending commands would do to the list of classes; one still to be created has number 0. */
+export function classesAfter(classes, pending) {
+    let shown = classes;
+    const patch = (number, values) => {
+        shown = shown.map((label) => (label.number === number ? { ...label, ...values } : label));
+    };
+    for (const command of pending) {
+        if (command.type === "class.rename") patch(command.class, { name: command.name });
+        if (command.type === "class.recolor") patch(command.class, { color: command.color });
+        if (command.type === "class.delete") patch(command.class, { deleted: true });
+        if (command.type === "class.reorder") command.order.forEach((number, position) => patch(number, { position }));
+        if (command.type === "class.create") {
+            const position = Math.max(-1, ...shown.map((label) => label.position)) + 1;
+            shown = [...shown, { number: 0, name: command.name, color: command.color, position, deleted: false }];
+        }
+    }
+    return shown;
+}
+
+/** The area of interest after pending commands. */
+export function aoiAfter(aoi, pending) {
+    return pending.reduce((shown, command) => (command.type === "aoi.set" ? command.geometry : shown), aoi);
+}
+
+/**
+ * How an event's number follows ours: "next" is to be applied, "old" was applied before, "gap" means that some went
+ * missing in between.
+ */
+export function sequence(ours, theirs) {
+    if (theirs <= ours) return "old";
+    return theirs === ours + 1 ? "next" : "gap";
+}

@@ -1,0 +1,108 @@
+/** Connection, unsaved commands, progress of segmentations, undo and redo, notices. */
+import * as api from "../api.js";
+import { formatTimeLeft } from "../model/place.js";
+import { toast } from "../toast.js";
+import { byId, byTestId, setMessage } from "./dom.js";
+
+const CONNECTION = {
+    connecting: "Connecting …",
+    online: "Connected",
+    offline: "Offline, reconnecting …",
+    gone: "This project no longer exists",
+};
+const STAGES = {
+    reading: "Reading the scene",
+    codebook: "Finding the clusters",
+    leaves: "Clustering the scene",
+    overviews: "Preparing overviews",
+};
+
+export const isActive = (segmentation) => segmentation && ["queued", "running"].includes(segmentation.state);
+
+/** "Clustering the scene · 42% · 3 min left" */
+export function progressText(segmentation) {
+    if (segmentation.state === "queued") return "Waiting for a free worker";
+    const parts = [STAGES[segmentation.stage] ?? "Starting", `${Math.floor(segmentation.progress * 100)}%`];
+    const left = formatTimeLeft(segmentation.leftS);
+    return (left ? [...parts, left] : parts).join(" · ");
+}
+
+export function statusPanel(state, socket, sync, commands) {
+    const connection = byTestId("status-connection");
+    const saved = byTestId("status-saved");
+
+    function showConnection() {
+        connection.dataset.status = socket.status;
+        connection.textContent = CONNECTION[socket.status];
+    }
+
+    function showSaved() {
+        const count = state.pending.length;
+        const waiting = count === 1 ? "1 change not saved yet" : `${count} changes not saved yet`;
+        saved.textContent = count ? (socket.status === "online" ? "Saving …" : waiting) : "All changes saved";
+        saved.dataset.pending = String(count);
+        byTestId("undo").disabled = !state.canUndo && !count;
+        byTestId("redo").disabled = !state.canRedo;
+    }
+
+    function shownSegmentation() {
+        if (isActive(state.segmentation)) return state.segmentation;
+        return state.segmentations.find(isActive) ?? null;
+    }
+
+    function showProgress() {
+        const running = shownSegmentation();
+        byTestId("progress").hidden = !running;
+        if (running) {
+            byTestId("progress-text").textContent = progressText(running);
+            const bar = byId("progress-bar");
+            if (running.state === "queued") bar.removeAttribute("value");
+            else bar.value = running.progress;
+        }
+        const failed = !running && (state.segmentation ?? state.segmentations[0]);
+        const broken = failed && ["failed", "cancelled"].includes(failed.state) ? failed : null;
+        const words = broken?.state === "failed" ? "failed" : "was cancelled";
+        setMessage(
+            byId("segmentation-failed"),
+            broken ? `The segmentation ${words}. ${broken.message} Start another one under “Segmentations”.` : "",
+        );
+    }
+
+    byTestId("progress-cancel").addEventListener("click", async (event) => {
+        const running = shownSegmentation();
+        if (!running) return;
+        event.target.disabled = true;
+        try {
+            await api.post(`/api/segmentations/${running.id}/cancel`);
+        } catch (error) {
+            toast(error.message, { kind: "danger" });
+        } finally {
+            event.target.disabled = false;
+        }
+    });
+    byTestId("undo").addEventListener("click", () => commands.undo());
+    byTestId("redo").addEventListener("click", () => commands.redo());
+
+    sync.on("rejected", ({ event }) => toast(event.message, { kind: event.code === "nothing" ? "info" : "danger" }));
+    sync.on("applied", ({ event, command }) => {
+        if (command && event.message) toast(event.message);
+    });
+    socket.on("status", () => {
+        showConnection();
+        showSaved();
+    });
+    state.on("history", showSaved);
+    state.on("segmentations", showProgress);
+    state.on("progress", showProgress);
+    state.on("project", () => {
+        byId("project-name").textContent = state.project.name;
+    });
+    window.addEventListener("online", () => socket.retryNow());
+    window.addEventListener("beforeunload", (event) => {
+        if (!state.pending.length) return;
+        event.preventDefault();
+        event.returnValue = ""; // older browsers ask only for this
+    });
+    showConnection();
+    showSaved();
+}

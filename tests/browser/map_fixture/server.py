@@ -1,0 +1,327 @@
+"""A small ASGI server that plays the real one for the map page: `python server.py PORT`.
+
+It renders the page's own templates, serves static files (Leaflet from django-leaflet) and speaks docs/protocol.md over
+synthetic scenes: project 1 north up, 2 rotated, 3 without CRS, 4 north up and still computing.
+POST /control/<project>/<action> makes trouble on purpose; GET /control/<project>/commands tells what arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import importlib.util
+import io
+import json
+import mimetypes
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import django
+import numpy as np
+import uvicorn
+from django.conf import settings
+from django.http import HttpResponse
+from django.urls import path as url_path
+from PIL import Image
+from project import Project, RejectedError
+from world import N_LEAVES, World, statistics_bytes, tree_bytes
+
+ROOT = Path(__file__).resolve().parents[3]
+LEAFLET = Path(importlib.util.find_spec("leaflet").submodule_search_locations[0]) / "static"
+POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'"
+HEARTBEAT_S = 1.0
+COMPUTE_S = 0.25  # between two finished blocks of project 4
+
+urlpatterns = [
+    url_path("projects/", lambda request: HttpResponse(), name="projects"),
+    url_path("accounts/logout/", lambda request: HttpResponse(), name="logout"),
+]
+
+
+class Live:
+    """A project with its connections."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.sockets: dict[int, dict[str, Any]] = {}
+        self.done: list[tuple[int, int]] = []  # level-0 blocks that are finished
+        self.drop_events = 0  # so many events are lost on their way
+        self.mute = False  # accept commands, answer none
+
+    def is_ready(self, level: int, row: int, col: int) -> bool:
+        if not self.project.computing:
+            return True
+        ratio = 2**level
+        inside = [(r, c) for r, c in self.project.world.blocks(0) if (r // ratio, c // ratio) == (row, col)]
+        return all(block in self.done for block in inside)
+
+
+WORLDS = {1: World(1, "plain"), 2: World(2, "rotated"), 3: World(3, "pixels"), 4: World(4, "plain")}
+PROJECTS: dict[int, Live] = {}
+
+
+def reset(number: int) -> Live:
+    sockets = PROJECTS[number].sockets if number in PROJECTS else {}
+    live = Live(Project(WORLDS[number], computing=number == 4, segmentation_state="running" if number == 4 else "complete"))
+    live.sockets = sockets
+    PROJECTS[number] = live
+    return live
+
+
+def page(number: int) -> bytes:
+    from django.template.loader import render_to_string
+
+    world = WORLDS[number]
+    config = {
+        "projectId": number,
+        "sceneId": number,
+        "wsPath": f"/ws/projects/{number}/",
+        "tileUrl": f"/tiles/{number}/{{z}}/{{x}}/{{y}}",
+        "basemap": None,
+    }
+    project = {"pk": number, "name": "Fixture project"}
+    return render_to_string("map/map.html", {"project": project, "scene": world.scene(), "config": config}).encode()
+
+
+def tile(z: int, x: int, y: int) -> bytes:
+    yy, xx = np.mgrid[0:256, 0:256]
+    shade = 110 + 20 * np.sin((xx + 256 * x) / 37) + 20 * np.cos((yy + 256 * y) / 29)
+    rgb = np.stack([shade, shade + 12, shade - 8], -1).clip(0, 255).astype("u1")
+    out = io.BytesIO()
+    Image.fromarray(rgb).save(out, "PNG")
+    return out.getvalue()
+
+
+# ---- HTTP ------------------------------------------------------------------------------------------------------
+
+
+def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, str, bytes, bool]:
+    """Status, content type, body, whether it is gzip-encoded."""
+    parts = [part for part in path.split("/") if part]
+    match parts:
+        case ["projects", number] if int(number) in WORLDS:
+            return 200, "text/html; charset=utf-8", page(int(number)), False
+        case ["static", *rest]:
+            for folder in (ROOT / "static", LEAFLET):
+                file = folder.joinpath(*rest)
+                if file.is_file():
+                    kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+                    return 200, "text/javascript" if file.suffix == ".js" else kind, file.read_bytes(), False
+        case ["tiles", _, z, x, y]:
+            return 200, "image/png", tile(int(z), int(x), int(y)), False
+        case ["tests", "js", name]:
+            kind = "text/html" if name.endswith(".html") else "text/javascript"
+            return 200, kind, (ROOT / "tests" / "js" / name).read_bytes(), False
+        case ["api", "segmentations", number, what] if method == "GET":
+            return segmentation_answer(int(number) // 10, what, query)
+        case ["api", "segmentations", number, "cancel"]:
+            live = PROJECTS[int(number) // 10]
+            live.project.commands.append({"type": "rest", "path": path})
+            return 200, "application/json", b"{}", False
+        case ["api", "scenes", number, "segmentations"] if method == "POST":
+            PROJECTS[int(number)].project.commands.append({"type": "rest", "path": path, "body": json.loads(body)})
+            return 201, "application/json", b"{}", False
+        case ["api", "segmentations", number] if method == "DELETE":
+            PROJECTS[int(number) // 10].project.commands.append({"type": "rest", "path": path, "query": query})
+            return 409, "application/json", b'{"detail": "A project shows this segmentation."}', False
+        case ["control", number, "commands"]:
+            return 200, "application/json", json.dumps(PROJECTS[int(number)].project.commands).encode(), False
+    return 404, "application/json", b'{"detail": "There is no such page."}', False
+
+
+def segmentation_answer(number: int, what: str, query: dict[str, list[str]]) -> tuple[int, str, bytes, bool]:
+    live = PROJECTS[number]
+    world = live.project.world
+    if what == "tree":
+        return 200, "application/octet-stream", tree_bytes(), True
+    if what == "statistics":
+        return 200, "application/octet-stream", statistics_bytes(world, not live.project.computing), True
+    low, high = int(query["low"][0]), int(query["high"][0])
+    middle = (low + high) / 2 / N_LEAVES
+    mean = [600 + 900 * middle, 900 + 300 * middle, 500 + 200 * middle, 3600 - 2500 * middle]
+    return 200, "application/json", json.dumps({"mean": mean, "pixels": high - low}).encode(), False
+
+
+async def http(scope, receive, send) -> None:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    path, method = scope["path"], scope["method"]
+    if method == "POST" and path.startswith("/control/"):
+        _, _, number, action = path.split("/")
+        await control(int(number), action, json.loads(body or b"null"))
+        status, kind, data, zipped = 200, "application/json", b"{}", False
+    else:
+        query = parse_qs(scope["query_string"].decode())
+        status, kind, data, zipped = answer(method, path, query, body)
+    headers = [(b"content-type", kind.encode()), (b"content-security-policy", POLICY.encode()), (b"cache-control", b"no-store")]
+    if zipped:
+        headers.append((b"content-encoding", b"gzip"))
+        data = gzip.compress(data, 1)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})
+
+
+async def control(number: int, action: str, value: Any) -> None:
+    live = PROJECTS[number]
+    if action == "reset":
+        reset(number)
+    elif action == "disconnect":
+        for connection in list(live.sockets.values()):
+            await connection["send"]({"type": "websocket.close", "code": value or 1012})
+    elif action == "drop-events":
+        live.drop_events = value
+    elif action == "mute":
+        live.mute = value
+    elif action == "command":  # as if another browser had sent it
+        await publish(live, live.project.apply(value))
+    elif action == "event":
+        await publish(live, value)
+    elif action == "set":
+        for name, given in value.items():
+            setattr(live.project, name, given)
+
+
+# ---- socket ----------------------------------------------------------------------------------------------------
+
+
+async def publish(live: Live, event: dict[str, Any]) -> None:
+    if live.drop_events and event["type"] == "edit.applied":
+        live.drop_events -= 1
+        return
+    for connection in list(live.sockets.values()):
+        await connection["send"]({"type": "websocket.send", "text": json.dumps(event)})
+
+
+async def send_blocks(live: Live, connection: dict[str, Any]) -> None:
+    """What the connection wants and has not got yet: whole blocks, and patches of overview blocks that are not whole."""
+    world, segmentation = live.project.world, live.project.segmentation()["id"]
+    level, wanted = connection["want"]
+    for row, col in wanted:
+        if (level, row, col) in connection["sent"]:
+            continue
+        if live.is_ready(level, row, col):
+            connection["sent"].add((level, row, col))
+            await connection["send"]({"type": "websocket.send", "bytes": world.block(level, row, col, segmentation)})
+            continue
+        for done in live.done:
+            ratio = 2**level
+            if level and (done[0] // ratio, done[1] // ratio) == (row, col) and (level, done) not in connection["patches"]:
+                connection["patches"].add((level, done))
+                await connection["send"]({"type": "websocket.send", "bytes": world.patch(*done, level, segmentation)})
+
+
+async def compute(live: Live) -> None:
+    """Finish project 4's blocks one by one, from its middle outwards."""
+    blocks = live.project.world.blocks(0)
+    for index, block in enumerate(blocks):
+        await asyncio.sleep(COMPUTE_S)
+        live.done.append(block)
+        for connection in list(live.sockets.values()):
+            await send_blocks(live, connection)
+        share = (index + 1) / len(blocks)
+        state = "complete" if share == 1 else "running"
+        live.project.segmentation_state = state
+        await publish(
+            live,
+            {"type": "segmentation.progress", "segmentation": live.project.segmentation()["id"], "state": state,
+             "stage": "leaves", "progress": share, "message": "", "left_s": 5.0 * (1 - share)},
+        )  # fmt: skip
+        await publish(live, {"type": "statistics.changed", "segmentation": live.project.segmentation()["id"]})
+    live.project.computing = False
+
+
+async def websocket(scope, receive, send) -> None:
+    number = int(scope["path"].strip("/").split("/")[-1])
+    live = PROJECTS[number]
+    await receive()
+    await send({"type": "websocket.accept"})
+    key = id(send)
+    lock = asyncio.Lock()
+
+    async def guarded(message: dict[str, Any]) -> None:
+        async with lock:
+            await send(message)
+
+    connection = {"send": guarded, "want": (0, []), "sent": set(), "patches": set()}
+    live.sockets[key] = connection
+    await guarded({"type": "websocket.send", "text": json.dumps(live.project.state())})
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            beat = {"type": "heartbeat", "number": PROJECTS[number].project.number}
+            await guarded({"type": "websocket.send", "text": json.dumps(beat)})
+
+    tasks = [asyncio.create_task(beat())]
+    if live.project.computing and not live.done:
+        tasks.append(asyncio.create_task(compute(live)))
+    try:
+        while (message := await receive())["type"] != "websocket.disconnect":
+            await handle(PROJECTS[number], connection, json.loads(message["text"]))
+    finally:
+        for task in tasks:
+            task.cancel()
+        for one in PROJECTS.values():
+            one.sockets.pop(key, None)
+
+
+async def handle(live: Live, connection: dict[str, Any], command: dict[str, Any]) -> None:
+    async def reply(event: dict[str, Any]) -> None:
+        await connection["send"]({"type": "websocket.send", "text": json.dumps(event)})
+
+    match command["type"]:
+        case "blocks.want":
+            live.project.commands.append(command)
+            connection["want"] = (command["level"], [tuple(block) for block in command["blocks"]])
+            # A browser may have dropped what it got before.
+            connection["sent"] -= {(command["level"], *block) for block in connection["want"][1]}
+            await send_blocks(live, connection)
+        case "edits.since":
+            live.project.commands.append(command)
+            for edit in live.project.edits[command["number"] :]:
+                await reply(edit)
+        case "state.fetch":
+            live.project.commands.append(command)
+            await reply(live.project.state())
+        case _ if live.mute:
+            live.project.commands.append(command)
+        case _:
+            try:
+                await publish(live, live.project.apply(command))
+            except RejectedError as error:
+                await reply(
+                    {"type": "command.rejected", "client_id": command["client_id"], "code": error.code, "message": str(error)}
+                )
+
+
+async def app(scope, receive, send) -> None:
+    if scope["type"] == "lifespan":
+        while True:
+            message = await receive()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+    await (http if scope["type"] == "http" else websocket)(scope, receive, send)
+
+
+def main() -> None:
+    settings.configure(
+        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [ROOT / "templates"]}],
+        STATIC_URL="/static/",
+        ROOT_URLCONF=__name__,
+        INSTALLED_APPS=["django.contrib.staticfiles"],
+    )
+    django.setup()
+    for number in WORLDS:
+        reset(number)
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", ws_per_message_deflate=False)
+
+
+if __name__ == "__main__":
+    main()
