@@ -48,10 +48,8 @@ def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
 def _malformed(request: HttpRequest, error: ValidationError) -> HttpResponse:
     """The first thing wrong with the request's fields, as a sentence."""
     first: dict[str, Any] = error.errors[0]
-    field = ".".join(
-        str(part) for part in first["loc"] if part not in ("body", "form", "file", "payload", "query")
-    )
-    return api.create_response(request, {"detail": f"{field or 'The request'}: {first['msg']}."}, status=422)
+    field = str(first["loc"][-1]) if first["loc"] else "The request"
+    return api.create_response(request, {"detail": f"{field}: {first['msg']}."}, status=422)
 
 
 @api.exception_handler(AuthenticationError)

@@ -7,18 +7,13 @@ from django.db import transaction
 
 from webapp import jobs
 from webapp.errors import ConflictError
-from webapp.models import ClassLabel, Edit, Project, Scene, Segmentation
+from webapp.models import ClassLabel, Edit, Project, Scene
 
 __all__ = ["create_project", "duplicate_project", "rename_project"]
 
-DEFAULT_PARAMETERS = {"bands": None, "superpixel_px": None, "n_leaves": None, "seed": 0, "aoi": None}
 
-
-def create_project(user: User, scene: Scene, name: str, *, start: bool = True) -> Project:
-    """A project over ``scene``; a scene that has no segmentation, nor one under way, gets its first.
-
-    ``start`` False leaves that segmentation queued, for a server that is about to start.
-    """
+def create_project(user: User, scene: Scene, name: str) -> Project:
+    """A project over ``scene``, with the scene's segmentation; where it has none, its first is started."""
     if scene.state != Scene.State.READY:
         reason = (
             "is still being imported; wait for it"
@@ -26,17 +21,8 @@ def create_project(user: User, scene: Scene, name: str, *, start: bool = True) -
             else "failed to import"
         )
         raise ConflictError(f"The scene {scene.name} {reason}.")
-    usable = (Segmentation.State.QUEUED, Segmentation.State.RUNNING, Segmentation.State.COMPLETE)
-    with transaction.atomic():
-        # The lock on the scene keeps two projects made at once from starting two segmentations.
-        Scene.objects.select_for_update().get(pk=scene.pk)
-        project = Project.objects.create(owner=user, scene=scene, name=name, updated_by=user)
-        if not scene.segmentations.filter(state__in=usable).exists():
-            segmentation = Segmentation.objects.create(
-                scene=scene, created_by=user, parameters=DEFAULT_PARAMETERS
-            )
-            if start:
-                transaction.on_commit(lambda: jobs.submit_segmentation(segmentation))
+    project = Project.objects.create(owner=user, scene=scene, name=name, updated_by=user)
+    jobs.project_created(project)
     return project
 
 

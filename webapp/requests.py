@@ -7,6 +7,7 @@ any view (and so any sign-in, quota or limit) sees the request.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,6 +18,7 @@ from django.core.handlers.asgi import ASGIHandler
 __all__ = ["UPLOAD_PATH", "StreamingHandler"]
 
 UPLOAD_PATH = "/api/scenes"
+BUFFER_BYTES = 256 * 1024
 IDLE_S = 120  # a sender that is silent for longer is taken as gone
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -69,33 +71,27 @@ class StreamedReceive:
         return {"type": "http.disconnect"} if self._gone else await self._receive()
 
 
-class BodyStream:
+class BodyStream(io.RawIOBase):
     """The body as a blocking file, for the thread that parses it: what is not read stays with the sender."""
 
     def __init__(self, source: StreamedReceive) -> None:
         self._source = source
         self._loop = asyncio.get_running_loop()
-        self._rest = b""
-        self._at_end = False
+        self._rest = memoryview(b"")
 
-    def read(self, size: int | None = -1) -> bytes:
-        whole = size is None or size < 0
-        pieces = [self._rest]
-        length = len(self._rest)
-        while not self._at_end and (whole or not length):
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
             piece = self._pull()
-            self._at_end = piece is None
-            pieces.append(piece or b"")
-            length += len(pieces[-1])
-        data = b"".join(pieces)
-        if whole:
-            self._rest = b""
-            return data
-        data, self._rest = data[:size], data[size:]
-        return data
-
-    def close(self) -> None:
-        self._at_end, self._rest = True, b""
+            if piece is None:
+                return 0
+            self._rest = memoryview(piece)
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
 
     def _pull(self) -> bytes | None:
         future = asyncio.run_coroutine_threadsafe(self._source.pull(), self._loop)
@@ -121,7 +117,7 @@ class StreamingHandler(ASGIHandler):
 
     async def read_body(self, receive: Receive) -> Any:
         if isinstance(receive, StreamedReceive):
-            return BodyStream(receive)
+            return io.BufferedReader(BodyStream(receive), BUFFER_BYTES)
         return await super().read_body(receive)
 
 

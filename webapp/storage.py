@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from webapp import jobs, tile_render
 from webapp.models import Project, Scene, Segmentation, SignInToken
 
 __all__ = [
@@ -66,14 +67,24 @@ def free(path: Path) -> None:
 
 def delete_scene(scene: Scene) -> None:
     """Delete a scene with its projects and segmentations; their files go once the database has agreed."""
+    jobs.cancel_import(scene)
+    for segmentation in scene.segmentations.all():
+        jobs.cancel(segmentation)
     with transaction.atomic():
         segmentations = list(scene.segmentations.all())
+        cog_path = scene.cog_path
         paths = [scene.folder, *(segmentation.store_path for segmentation in segmentations)]
         # Projects protect their segmentation, so they go first.
         scene.projects.all().delete()
         scene.segmentations.all().delete()
         scene.delete()
-        transaction.on_commit(lambda: [free(path) for path in paths])
+        transaction.on_commit(lambda: _free_scene(cog_path, paths))
+
+
+def _free_scene(cog_path: Path, paths: list[Path]) -> None:
+    tile_render.forget(cog_path)  # an open file would keep its space on the disk
+    for path in paths:
+        free(path)
 
 
 def delete_project(project: Project) -> None:

@@ -120,6 +120,8 @@ def is_outside(info: Mapping[str, Any], z: int, x: int, y: int) -> bool:
     tile_west, tile_east = (360.0 * column / 2**z - 180 for column in (x, x + 1))
     tile_north, tile_south = (_latitude(1 - 2 * row / 2**z) for row in (y, y + 1))
     # A scene across the antimeridian has its east beyond 180 degrees, so it is compared one turn on as well.
+    # A shared edge differs by rounding; a hundred-millionth of a degree is a millimetre.
+    west, south, east, north = west + 1e-8, south + 1e-8, east - 1e-8, north - 1e-8
     beside = all(tile_east + turn <= west or tile_west + turn >= east for turn in (-360, 0, 360))
     return beside or tile_south >= north or tile_north <= south
 

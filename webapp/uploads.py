@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, SkipFile
 from django.db import transaction
+from django.http.multipartparser import MultiPartParser
 
 from webapp import jobs, quotas
 from webapp.errors import InvalidInputError, QuotaError, TooLargeError
@@ -46,28 +47,48 @@ class ReceivedFile(UploadedFile):
 
 
 class RasterUploadHandler(FileUploadHandler):
-    """Writes each file of an upload to disk piece by piece; files sent to any other address are dropped."""
-
-    chunk_size = 1024**2
-
-    def __init__(self, request: Any = None) -> None:
-        super().__init__(request)
-        self._received = 0
-        self._checked = 0
+    """Receives uploads through DiskWriter; files sent to any other address are dropped."""
 
     def handle_raw_input(
         self, input_data: Any, META: Any, content_length: int, boundary: Any, encoding: Any = None
-    ) -> None:
-        if self._is_upload():
-            if content_length > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
-                raise _too_large(content_length)
-            quotas.check_room(self.request.user, content_length)
+    ) -> tuple[Any, Any] | None:
+        if self.request is None or self.request.path.rstrip("/") != UPLOAD_PATH:
+            return None
+        if content_length > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
+            raise _too_large(content_length)
+        quotas.check_room(self.request.user, content_length)
+        # A parser of our own, because Django's forgets the file it is at when the sender leaves or a limit is hit.
+        writer = DiskWriter(self.request)
+        try:
+            return MultiPartParser(META, input_data, [writer], encoding or settings.DEFAULT_CHARSET).parse()
+        except BaseException:
+            writer.upload_interrupted()
+            raise
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        raise SkipFile
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        raise AssertionError("every file is skipped")
+
+    def file_complete(self, file_size: int) -> None:
+        return None
+
+
+class DiskWriter(FileUploadHandler):
+    """Writes each file of an upload to disk piece by piece, within the limits."""
+
+    chunk_size = 1024**2
+
+    def __init__(self, request: Any) -> None:
+        super().__init__(request)
+        self._writing: ReceivedFile | None = None
+        self._received = 0
+        self._checked = 0
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
-        if not self._is_upload():
-            raise SkipFile
-        self.file = ReceivedFile(self.file_name, self.content_type)
+        self._writing = ReceivedFile(self.file_name, self.content_type)
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self._received += len(raw_data)
@@ -77,7 +98,7 @@ class RasterUploadHandler(FileUploadHandler):
             self._checked = self._received
             quotas.check_room(self.request.user, DISK_CHECK_BYTES)
         try:
-            self.file.write(raw_data)
+            self._writing.write(raw_data)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -86,17 +107,16 @@ class RasterUploadHandler(FileUploadHandler):
             ) from error
 
     def file_complete(self, file_size: int) -> ReceivedFile:
-        self.file.size = file_size
-        self.file.flush()
-        self.file.seek(0)
-        return self.file
+        file, self._writing = self._writing, None
+        file.size = file_size
+        file.flush()
+        file.seek(0)
+        return file
 
     def upload_interrupted(self) -> None:
-        if hasattr(self, "file"):
-            self.file.close()
-
-    def _is_upload(self) -> bool:
-        return self.request is not None and self.request.path.rstrip("/") == UPLOAD_PATH
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
 
 
 def receive_scene(user: User, file: UploadedFile, name: str = "") -> Scene:

@@ -45,7 +45,9 @@ def plain_errors() -> Iterator[None]:
     except DatabaseError as error:
         if _is_full(error):
             raise CommandError(_disk_full()) from error
-        raise CommandError(f"The database does not work ({error}); check DATABASE_URL, or DATA_DIR.") from error
+        raise CommandError(
+            f"The database does not work ({error}); check DATABASE_URL, or DATA_DIR."
+        ) from error
     except OSError as error:
         if error.errno in FULL:
             raise CommandError(_disk_full()) from error
@@ -62,4 +64,6 @@ def _is_full(error: DatabaseError) -> bool:
 
 
 def _disk_full() -> str:
-    return f"The disk that holds {settings.DATA_DIR} is full; free some space, or set DATA_DIR to another disk."
+    return (
+        f"The disk that holds {settings.DATA_DIR} is full; free some space, or set DATA_DIR to another disk."
+    )

@@ -20,7 +20,9 @@ class Command(PlainCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("path", type=Path)
-        parser.add_argument("--owner", default=LOCAL_USER, help="user whose scene it becomes (created if new)")
+        parser.add_argument(
+            "--owner", default=LOCAL_USER, help="user whose scene it becomes (created if new)"
+        )
         parser.add_argument("--name", default="", help="name of the scene; the file's name if left out")
 
     def handle(self, *args: Any, **options: Any) -> None:

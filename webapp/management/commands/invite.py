@@ -18,7 +18,9 @@ class Command(PlainCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="user name, such as ana")
-        parser.add_argument("--url", default="", help="address of the server, where it is not the one started last here")
+        parser.add_argument(
+            "--url", default="", help="address of the server, where it is not the one started last here"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         with plain_errors():

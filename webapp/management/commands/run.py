@@ -24,7 +24,9 @@ class Command(PlainCommand):
     help = "Start ClusterNet and print the link to open; the first time with a demo scene, or with --image."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--image", default="", help="raster to import and open (GeoTIFF, JPEG 2000, PNG, JPEG)")
+        parser.add_argument(
+            "--image", default="", help="raster to import and open (GeoTIFF, JPEG 2000, PNG, JPEG)"
+        )
         parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -41,7 +43,9 @@ class Command(PlainCommand):
                 raise
 
             def announce() -> None:
-                self.stdout.write(f"ClusterNet is running; Ctrl+C stops it. Open this link, which works once:\n{link}")
+                self.stdout.write(
+                    f"ClusterNet is running; Ctrl+C stops it. Open this link, which works once:\n{link}"
+                )
                 self.stdout.flush()
                 if not options["no_browser"]:
                     launch.open_browser(link)
@@ -77,4 +81,4 @@ class Command(PlainCommand):
             with launch.print_progress(self.stderr, f"Importing {image.name}") as progress:
                 scene = import_file(user, image, progress=progress)
             record.add(image, scene)
-        return scene.projects.first() or create_project(user, scene, scene.name, start=False)
+        return scene.projects.first() or create_project(user, scene, scene.name)
