@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from segmentation.store_writer import StoreWriter
 
 __all__ = ["Progress", "segment"]
 
+_CERTAINTY_SAMPLES = 50_000
 _SCALING_PIXELS = 400_000  # sampled pixels from which percentiles are taken
 
 
@@ -130,11 +132,16 @@ def segment(
         before = torch.get_num_threads()
         try:
             # Blocks are computed side by side; threads inside one operation would only get in each other's way.
-            with ThreadPoolExecutor(threads or os.cpu_count() or 1, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            with ThreadPoolExecutor(threads or os.cpu_count() or 1, initializer=_one_thread_each) as pool:
                 run.compute(pool, threads or os.cpu_count() or 1)
         finally:
             torch.set_num_threads(before)
     return open_segmentation(store)
+
+
+def _one_thread_each() -> None:
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
 
 
 def _device(name: str) -> str:
@@ -226,9 +233,8 @@ class _Run:
         share = sum(window.height * window.width for window in windows) / (self.scene.height * self.scene.width)
         feature_scaling = FeatureScaling.fit(features, pixels)
         standard = feature_scaling(features)
-        # The codebook is trained on all cores; the pool is idle meanwhile.
         codebook, tree = build_codebook(
-            standard, pixels, wanted_leaves(round(len(pixels) / share), self.n_leaves), self.seed, self.device
+            standard, pixels, wanted_leaves(round(len(pixels) / share), self.n_leaves), self.seed, self.device, pool.map
         )
         self._create_store(work, feature_scaling, codebook, tree, standard, pixels)
         self._tell("codebook", 1, 1)
@@ -270,9 +276,12 @@ class _Run:
         pixels: NDArray[np.float32],
     ) -> None:
         parent, height, low, high = tree
+        # How clear and how wide leaves are shows on a part of the samples well enough.
+        step = max(1, len(samples) // _CERTAINTY_SAMPLES)
+        samples, pixels = samples[::step], pixels[::step]
         leaf_of, nearest, second = codebook.assign(samples, self.device)
         n = len(codebook.centroids)
-        mass = np.bincount(leaf_of, pixels, minlength=n)
+        mass = np.maximum(np.bincount(leaf_of, pixels, minlength=n), 1e-9)
         clear = np.where(np.isfinite(second), 1 - nearest / np.maximum(second, 1e-12), 1)
         crs = self.georeference.crs
         self.writer.create(

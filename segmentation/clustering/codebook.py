@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -21,6 +23,10 @@ MAX_LEAVES = MAX_CELLS * MAX_FINE  # 61,440; the ids between serve splits
 _SUPERPIXELS_PER_LEAF = 8
 _LEAST_LEAVES = 2_048  # in tiny scenes, as far as there are superpixels
 _LEAVES_PER_CELL = 96  # aim: cells small enough for speed, large enough for good trees inside
+_SAMPLES_PER_LEAF = 12
+_FINE_ROUNDS = 6
+
+RunAll = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,12 @@ def wanted_leaves(n_superpixels: int, n_leaves: int | None = None) -> int:
 
 
 def build_codebook(
-    samples: NDArray[np.float32], weights: NDArray[np.float32], n_leaves: int, seed: int, device: str = "cpu"
+    samples: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    n_leaves: int,
+    seed: int,
+    device: str = "cpu",
+    run_all: RunAll = map,
 ) -> tuple[Codebook, tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]]:
     """Quantize sampled superpixels into coarse cells and those into leaves, and build the merge tree.
 
@@ -151,6 +162,8 @@ def build_codebook(
         Seed of the centroids.
     device : str
         "cpu" or a torch CUDA device.
+    run_all : callable
+        ``map``, or an executor's, to run the cells side by side; the result is the same.
 
     Returns
     -------
@@ -171,17 +184,24 @@ def build_codebook(
     centers = torch.from_numpy(coarse)
     cell_of = (centers.square().sum(1) - 2 * points @ centers.T).argmin(1).numpy()
     shares = _share_out(np.bincount(cell_of, minlength=len(coarse)), n_leaves)
-    centroids, cells = [], []
-    for cell in range(len(coarse)):
-        if not shares[cell]:
-            continue  # nothing sampled is nearest to it
-        mine = cell_of == cell
-        fine = find_centroids(samples[mine], weights[mine], int(shares[cell]), seed + 1 + cell, device=device)
-        centroids.append(fine)
-        cells.append(np.full(len(fine), len(cells), np.int32))
+    # A cell's samples beyond a few for each leaf would cost time and hardly move a centroid.
+    order = np.argsort(cell_of, kind="stable")
+    bounds = np.searchsorted(cell_of[order], np.arange(len(coarse) + 1))
+
+    def leaves_of(cell: int) -> NDArray[np.float32]:
+        mine = order[bounds[cell] : bounds[cell + 1]]
+        mine = mine[:: max(1, len(mine) // (_SAMPLES_PER_LEAF * int(shares[cell])))]
+        return find_centroids(
+            samples[mine], weights[mine], int(shares[cell]), seed + 1 + cell, rounds=_FINE_ROUNDS, device=device
+        )
+
+    held_cells = np.flatnonzero(shares)  # to the others nothing sampled is nearest
+    centroids = list(run_all(leaves_of, held_cells.tolist()))
+    cells = [np.full(len(part), cell, np.int32) for cell, part in enumerate(centroids)]
     coarse = coarse[shares > 0]
     codebook = Codebook.from_leaves(np.concatenate(centroids), np.concatenate(cells), coarse)
-    leaves, _, _ = codebook.assign(samples)
+    parts = np.array_split(samples, max(1, len(samples) // 20_000))
+    leaves = np.concatenate([found[0] for found in run_all(codebook.assign, parts)])
     mass = np.bincount(leaves, weights, minlength=len(codebook.centroids)).astype(np.float64)
     held = mass > 0  # a leaf that wins no sample would be an empty cluster
     codebook = Codebook.from_leaves(codebook.centroids[held], codebook.cells[held], coarse)

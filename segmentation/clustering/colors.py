@@ -15,7 +15,7 @@ __all__ = ["cluster_colors", "oklab_to_rgb"]
 _FREE_SPLITS = 10  # these many clusters get colors from the whole range
 _FIRST_RADIUS = 0.22  # OKLab distance of a child from its parent just after that; shrinks with 1/sqrt(clusters)
 _LEAST_RADIUS = 0.05
-_CHOSEN_SPLITS = 3000  # finer clusters than this are drawn in small shades of their parent
+_CHOSEN_SPLITS = 1500  # finer clusters than this are drawn in small shades of their parent
 _JITTER = 0.03
 
 

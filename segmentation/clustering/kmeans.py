@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import faiss
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import kmeans_plusplus
 
 __all__ = ["find_centroids"]
 
-_SEEDING_SAMPLES = 20_000  # k-means++ looks at each of them once a centroid
+_SAMPLES_PER_CENTROID = 256  # as faiss has it by default: more hardly move a centroid
+_SEEDING_SAMPLES = 10_000  # k-means++ looks at each of them once a centroid
 
 
 def find_centroids(
@@ -48,7 +49,9 @@ def find_centroids(
     -----
     Lloyd (1982), doi:10.1109/TIT.1982.1056489; seeds by Arthur & Vassilvitskii (2007), k-means++.
     """
-    samples = np.ascontiguousarray(samples, dtype=np.float32)
+    step = max(1, len(samples) // (_SAMPLES_PER_CENTROID * n_centroids))
+    samples = np.ascontiguousarray(samples[::step], dtype=np.float32)
+    weights = weights[::step]
     if len(samples) <= n_centroids:
         return np.unique(samples, axis=0)
     if n_centroids == 1:
@@ -64,7 +67,7 @@ def find_centroids(
         len(seeds),
         niter=rounds,
         seed=seed & 0x7FFFFFFF,
-        # faiss would draw 256 samples a centroid and warn below 39.
+        # Else faiss would warn below 39 samples a centroid.
         max_points_per_centroid=len(samples),
         min_points_per_centroid=1,
     )
@@ -74,13 +77,42 @@ def find_centroids(
 
 def _plus_plus(samples: NDArray[np.float32], n_centroids: int, seed: int) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
-    if len(samples) > _SEEDING_SAMPLES:
-        samples = samples[np.sort(rng.choice(len(samples), _SEEDING_SAMPLES, replace=False))]
-    # One local trial: the greedy variant's several trials cost more than Lloyd's rounds and gain little after them.
-    centers, _ = kmeans_plusplus(
-        samples, min(n_centroids, len(samples)), random_state=int(rng.integers(2**31)), n_local_trials=1
-    )
-    return np.ascontiguousarray(centers, dtype=np.float32)
+    most = max(_SEEDING_SAMPLES, 4 * n_centroids)
+    if len(samples) > most:
+        samples = samples[np.sort(rng.choice(len(samples), most, replace=False))]
+    # One draw a centroid: the greedy variant's several trials cost more than Lloyd's rounds and gain little after them.
+    return samples[_draw(samples, int(rng.integers(len(samples))), rng.random(n_centroids))]
+
+
+@numba.njit(nogil=True, cache=True)
+def _draw(samples, first, draws):  # type: ignore[no-untyped-def]
+    """Draw samples with a chance that grows with the squared distance from those drawn before."""
+    n, n_features = samples.shape
+    chosen = np.empty(len(draws), np.int64)
+    chosen[0] = first
+    gap = np.full(n, np.float32(3.4e38))
+    for k in range(1, len(draws)):
+        latest = samples[chosen[k - 1]]
+        total = 0.0
+        for i in range(n):
+            distance = np.float32(0)
+            for d in range(n_features):
+                difference = samples[i, d] - latest[d]
+                distance += difference * difference
+            gap[i] = min(gap[i], distance)
+            total += gap[i]
+        if total <= 0:  # every sample equals one drawn before
+            return chosen[:k]
+        rest = draws[k] * total
+        pick = -1
+        for i in range(n):
+            if gap[i] > 0:
+                pick = i
+                rest -= gap[i]
+                if rest <= 0:
+                    break
+        chosen[k] = pick
+    return chosen
 
 
 def _lloyd_torch(

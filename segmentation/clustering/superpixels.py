@@ -18,7 +18,7 @@ __all__ = ["MAX_SUPERPIXEL_PX", "MIN_SUPERPIXEL_PX", "default_superpixel_px", "f
 MIN_SUPERPIXEL_PX, MAX_SUPERPIXEL_PX = 10, 40
 _ROUNDS = 5
 _SMALLEST_PART = 0.25  # of the wanted size; smaller connected parts join a neighbor
-NO_SUPERPIXEL = -1
+_DOWN, _RIGHT = (1, -1, 0, 0), (0, 0, 1, -1)
 
 
 def default_superpixel_px(gsd_m: float | None) -> int:
@@ -75,7 +75,7 @@ def find_superpixels(
     step = float(np.sqrt(superpixel_px))
     pixels = np.ascontiguousarray(np.moveaxis(channels, 0, -1), dtype=np.float32)
     labels = _slic(pixels, valid, step, np.float32((compactness / step) ** 2), _ROUNDS)
-    return _connect(labels, max(1, int(superpixel_px * _SMALLEST_PART)))
+    return _connect(labels, pixels, max(1, int(superpixel_px * _SMALLEST_PART)))
 
 
 # Not full fastmath, which assumes that there are no infinities.
@@ -145,39 +145,79 @@ def _slic(pixels, valid, step, space_weight, rounds):  # type: ignore[no-untyped
 
 
 @numba.njit(nogil=True, cache=True)
-def _connect(labels, smallest):  # type: ignore[no-untyped-def]
-    """Give each 4-connected part its own number; parts below ``smallest`` join the part before them."""
-    height, width = labels.shape
-    out = np.full((height, width), -1, np.int32)
+def _connect(labels, pixels, smallest):  # type: ignore[no-untyped-def]
+    """Give each 4-connected part its own number; parts below ``smallest`` join the neighbor most like them."""
+    height, width, n_channels = pixels.shape
+    part_of = np.full((height, width), -1, np.int32)
     stack = np.empty((height * width, 2), np.int32)
+    sizes = np.empty(height * width, np.int32)
     n = 0
     for start_row in range(height):
         for start_col in range(width):
             label = labels[start_row, start_col]
-            if label < 0 or out[start_row, start_col] >= 0:
+            if label < 0 or part_of[start_row, start_col] >= 0:
                 continue
-            neighbor = -1
-            if start_col > 0 and out[start_row, start_col - 1] >= 0:
-                neighbor = out[start_row, start_col - 1]
-            elif start_row > 0 and out[start_row - 1, start_col] >= 0:
-                neighbor = out[start_row - 1, start_col]
-            out[start_row, start_col] = n
+            part_of[start_row, start_col] = n
             stack[0, 0], stack[0, 1] = start_row, start_col
             size, done = 1, 0
             while done < size:
                 row, col = stack[done]
                 done += 1
                 for side in range(4):
-                    next_row = row + (1 if side == 0 else -1 if side == 1 else 0)
-                    next_col = col + (1 if side == 2 else -1 if side == 3 else 0)
+                    next_row, next_col = row + _DOWN[side], col + _RIGHT[side]
                     if 0 <= next_row < height and 0 <= next_col < width:
-                        if labels[next_row, next_col] == label and out[next_row, next_col] < 0:
-                            out[next_row, next_col] = n
+                        if labels[next_row, next_col] == label and part_of[next_row, next_col] < 0:
+                            part_of[next_row, next_col] = n
                             stack[size, 0], stack[size, 1] = next_row, next_col
                             size += 1
-            if size < smallest and neighbor >= 0:
-                for i in range(size):
-                    out[stack[i, 0], stack[i, 1]] = neighbor
-            else:
-                n += 1
-    return out, n
+            sizes[n] = size
+            n += 1
+    means = np.zeros((n, n_channels), np.float32)
+    for row in range(height):
+        for col in range(width):
+            part = part_of[row, col]
+            if part >= 0:
+                for c in range(n_channels):
+                    means[part, c] += pixels[row, col, c] / sizes[part]
+    root = np.arange(n)
+    nearest = np.full(n, np.float32(np.inf))
+    likest = np.arange(n)
+    for row in range(height):
+        for col in range(width):
+            part = part_of[row, col]
+            if part < 0 or sizes[part] >= smallest:
+                continue
+            for side in range(4):
+                next_row, next_col = row + _DOWN[side], col + _RIGHT[side]
+                if 0 <= next_row < height and 0 <= next_col < width:
+                    other = part_of[next_row, next_col]
+                    if other >= 0 and other != part:
+                        distance = np.float32(0)
+                        for c in range(n_channels):
+                            distance += (means[part, c] - means[other, c]) ** 2
+                        if distance < nearest[part]:
+                            nearest[part], likest[part] = distance, other
+    for part in range(n):  # two small parts may have chosen each other: a union, not a pointer
+        a, b = _root(root, part), _root(root, likest[part])
+        root[max(a, b)] = min(a, b)
+    numbers = np.full(n, -1, np.int32)
+    count = 0
+    for part in range(n):
+        top = _root(root, part)
+        if numbers[top] < 0:
+            numbers[top] = count
+            count += 1
+        numbers[part] = numbers[top]
+    for row in range(height):
+        for col in range(width):
+            if part_of[row, col] >= 0:
+                part_of[row, col] = numbers[part_of[row, col]]
+    return part_of, count
+
+
+@numba.njit(nogil=True, cache=True)
+def _root(root, part):  # type: ignore[no-untyped-def]
+    while root[part] != part:
+        root[part] = root[root[part]]
+        part = root[part]
+    return part

@@ -1,0 +1,118 @@
+"""The command line of the library."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+
+from segmentation.errors import InvalidArgumentError, SegmentationError
+from segmentation.pipeline import Progress, segment
+from segmentation.store import open_segmentation
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="segmentation",
+    help="Segment satellite images into nested clusters, without labels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep `segment` a command of its own."""
+
+
+@app.command("segment")
+def segment_command(
+    image: Annotated[Path, typer.Argument(help="GeoTIFF, COG, JPEG 2000, PNG or JPEG.")],
+    store: Annotated[Path, typer.Argument(help="Folder to write; an incomplete run with the same options is continued.")],
+    seed: Annotated[int, typer.Option(help="Same seed, image and device: same leaves.")] = 0,
+    mode: Annotated[str, typer.Option(help='"best" or "fast".')] = "best",
+    bands: Annotated[str, typer.Option(help="Band numbers from 1, with commas between; all by default.")] = "",
+    superpixel_px: Annotated[int | None, typer.Option(help="Area of a superpixel in pixels, 10 to 40.")] = None,
+    leaves: Annotated[int | None, typer.Option(help="Number of leaves, 2 to 61,440.")] = None,
+    aoi: Annotated[Path | None, typer.Option(help="GeoJSON file with the area of interest.")] = None,
+    device: Annotated[str, typer.Option(help='"auto", "cpu" or "cuda".')] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Blocks computed at once; all cores by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Segment IMAGE into a Zarr store."""
+    with tqdm(unit="block", disable=None, file=sys.stderr) as bar:
+        result = segment(
+            image,
+            store,
+            seed=seed,
+            mode=mode,  # type: ignore[arg-type]  # checked there
+            bands=_numbers(bands),
+            superpixel_px=superpixel_px,
+            n_leaves=leaves,
+            aoi=None if aoi is None else _geometry(aoi),
+            device=device,
+            threads=threads,
+            progress=lambda progress: _show(bar, progress),
+        )
+    tree = open_segmentation(store).tree
+    facts = {
+        "store": str(store),
+        "height": result.shape[0],
+        "width": result.shape[1],
+        "leaves": result.n_leaves,
+        "nodes": len(tree.parent),
+        "pixels": int(result.statistics().pixels.sum()),
+        "device": result.device,
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        typer.echo(
+            f"{facts['width']} x {facts['height']} pixels, {facts['pixels']} of them with data, "
+            f"in {facts['leaves']} leaves; computed on {facts['device']}, written to {store}."
+        )
+
+
+def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]
+    if bar.total != progress.total or bar.desc != progress.stage + ": ":
+        bar.reset(total=progress.total)
+        bar.set_description(progress.stage)
+    bar.update(progress.done - bar.n)
+
+
+def _numbers(text: str) -> list[int] | None:
+    if not text:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InvalidArgumentError(f'The bands are "{text}"; give numbers from 1 with commas between, such as 3,2,1.') from error
+
+
+def _geometry(path: Path) -> dict[str, object]:
+    try:
+        geometry = json.loads(path.read_text())
+    except OSError as error:
+        raise InvalidArgumentError(f"The area of interest {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InvalidArgumentError(f"The area of interest {path} is not JSON: {error}.") from error
+    if not isinstance(geometry, dict):
+        raise InvalidArgumentError(f"The area of interest {path} is not a GeoJSON object.")
+    return geometry
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one sentence, exit code 2 for bad arguments and 1 otherwise."""
+    try:
+        app()
+    except InvalidArgumentError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except SegmentationError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
