@@ -31,8 +31,9 @@ def import_file(
     scene = Scene.objects.create(
         owner=user, name=clean_name(name or path.stem), source_name=path.name[-255:], attribution=attribution
     )
+    # Whoever runs the server is not held to what may be sent to it.
     limits = Limits(
-        max_bytes=settings.MAX_UPLOAD_BYTES, max_pixels=settings.MAX_PIXELS, max_bands=settings.MAX_BANDS
+        max_bytes=settings.QUOTA_BYTES, max_pixels=settings.MAX_PIXELS, max_bands=settings.MAX_BANDS
     )
     try:
         info = ingest(path, scene.folder, limits=limits, progress=progress)

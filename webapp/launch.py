@@ -26,11 +26,12 @@ from webapp.models import Project, Scene
 __all__ = ["LOCAL_USER", "Server", "bind", "print_progress", "server_url", "start_page"]
 
 LOCAL_USER = "local"
+NO_SUCH_HOST = "HOST={host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all of them."
 MAX_COMMAND_BYTES = 1024**2  # of a message from a browser; the longest are areas of interest
 
 
 def server_url() -> str:
-    """Address of the server that was started last with this data folder, else of the one these settings mean."""
+    """Address of the server started last with this data folder, else of the one these settings mean."""
     try:
         return _url_file().read_text().strip()
     except FileNotFoundError:
@@ -49,13 +50,13 @@ def _url_file() -> Path:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket, taken before anything slow happens; CommandError with a sentence where it cannot be had."""
+    """A listening socket; CommandError with a sentence where it cannot be had."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except OSError as error:
-        raise CommandError(f"HOST={host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all.") from error
+        raise CommandError(NO_SUCH_HOST.format(host=host)) from error
     listener = socket.socket(family, kind, proto)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,19 +71,19 @@ def bind(host: str, port: int) -> socket.socket:
 def _bind_sentence(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return (
-            f"Port {port} is taken, perhaps by a ClusterNet that runs already; stop that program, or choose another "
-            f"port: make run PORT={port + 1 if port < 65535 else 8000}"
+            f"Port {port} is taken, perhaps by a ClusterNet that runs already; stop that program, or choose "
+            f"another port: make run PORT={port + 1 if port < 65535 else 8000}"
         )
     if error.errno == errno.EACCES:
-        return f"Port {port} is reserved for the administrator; choose one above 1023: make run PORT=8000"
+        return f"Port {port} is reserved for the administrator; choose another: make run PORT=8000"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"HOST={host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all."
+        return NO_SUCH_HOST.format(host=host)
     return f"The server cannot listen on {host}, port {port}: {error.strerror}."
 
 
 @contextmanager
 def print_progress(stream: OutputWrapper, text: str) -> Iterator[Callable[[float], None]]:
-    """A line that counts to 100 % where somebody is watching, and a plain one where the output goes to a file."""
+    """A line that counts to 100 % on a terminal, a plain one where the output goes to a file."""
     live = stream.isatty()
     stream.write(f"{text} ...", ending="" if live else "\n")
 
@@ -106,7 +107,7 @@ def start_page(user: User, project: Project | None) -> str:
 
 
 class ImportRecord:
-    """Which files were imported as which scene, so that running `make run IMAGE=...` again does not do it again."""
+    """Which files became which scenes, so that `make run IMAGE=...` imports each once."""
 
     def __init__(self) -> None:
         self._path = Path(settings.DATA_DIR) / "imported.json"
@@ -170,6 +171,7 @@ def serve(application: Any, listener: socket.socket, on_ready: Callable[[], None
 
 def open_browser(link: str) -> None:
     """Open the link where there is a display; a text browser in this terminal would only be in the way."""
-    if sys.platform not in ("darwin", "win32") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    has_display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if sys.platform not in ("darwin", "win32") and not has_display:
         return
     threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()

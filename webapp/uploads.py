@@ -57,7 +57,7 @@ class RasterUploadHandler(FileUploadHandler):
         if content_length > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
             raise _too_large(content_length)
         quotas.check_room(self.request.user, content_length)
-        # A parser of our own, because Django's forgets the file it is at when the sender leaves or a limit is hit.
+        # A parser of our own: Django's forgets the file it is at when the sender leaves or a limit is hit.
         writer = DiskWriter(self.request)
         try:
             return MultiPartParser(META, input_data, [writer], encoding or settings.DEFAULT_CHARSET).parse()

@@ -34,7 +34,7 @@ def decode(response) -> np.ndarray:
 
 @pytest.fixture
 def mercator_scene(make_scene):
-    """A scene that fills tile 12/2200/1400 exactly, a pixel a pixel: red grows with the column, green with the row."""
+    """A scene that fills tile 12/2200/1400, a pixel a pixel: red is the column, green the row."""
     rows, cols = np.mgrid[0:256, 0:256].astype(np.uint8)
     data = np.stack([cols, rows, np.full_like(rows, 200)])
     return make_scene(
@@ -304,10 +304,10 @@ def test_forget_closes_readers(make_scene):
 def test_readers_drop_one_that_failed(make_scene):
     readers = tile_render._Readers()
     scene = make_scene(crs=None)
-    with pytest.raises(rasterio.errors.RasterioError), readers.lend(scene.cog_path) as lent:
-        dataset = lent.dataset
+    lent = None
+    with pytest.raises(rasterio.errors.RasterioError), readers.lend(scene.cog_path) as lent:  # noqa: PT012
         raise rasterio.errors.RasterioIOError("read failed")
-    assert dataset.closed
+    assert lent.dataset.closed
     assert readers._lent == {}
 
 

@@ -36,8 +36,8 @@ class Command(PlainCommand):
                 scene = import_file(user, path, name=options["name"], progress=progress)
         info = scene.info
         self.stdout.write(
-            f"Scene {scene.pk}, {scene.name}: {info['width']} x {info['height']} pixels, {info['n_bands']} bands, "
-            f"{info['crs'] or 'no coordinate reference system'}."
+            f"Scene {scene.pk}, {scene.name}: {info['width']} x {info['height']} pixels, "
+            f"{info['n_bands']} bands, {info['crs'] or 'no coordinate reference system'}."
         )
         for remark in info.get("remarks", []):
             self.stdout.write(remark)

@@ -27,7 +27,5 @@ class Command(PlainCommand):
             call_command("migrate", verbosity=0)
             user, created = get_or_create_user(options["name"])
             link = (options["url"].rstrip("/") or server_url()) + make_sign_in_path(user)
-        made = "New user" if created else "User"
-        self.stdout.write(
-            f"{made} {user.username}: this link signs in once, within {settings.SIGN_IN_LINK_HOURS} hours:\n{link}"
-        )
+        who = f"{'New user' if created else 'User'} {user.username}"
+        self.stdout.write(f"{who}: this link signs in once, within {settings.SIGN_IN_LINK_HOURS} hours:\n{link}")
