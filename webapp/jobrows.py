@@ -38,6 +38,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_PARAMETERS = {"bands": None, "superpixel_px": None, "n_leaves": None, "seed": 0, "aoi": None}
 ACTIVE = (Segmentation.State.QUEUED, Segmentation.State.RUNNING)
 
 
@@ -150,7 +151,9 @@ def adopt_where_missing(segmentation: Segmentation) -> None:
 
 def start_project(project: Project) -> Segmentation | None:
     """Adopt what the scene has; the segmentation that is still to be submitted, where it has nothing."""
-    rows = Segmentation.objects.filter(scene=project.scene_id).order_by("-pk")
+    # The lock on the scene keeps two projects made at once from starting two segmentations.
+    scene = Scene.objects.select_for_update().get(pk=project.scene_id)
+    rows = Segmentation.objects.filter(scene=scene).order_by("-pk")
     best = (
         rows.filter(state=Segmentation.State.COMPLETE).first()
         or rows.filter(state__in=ACTIVE, n_leaves__gt=0).first()
@@ -158,9 +161,9 @@ def start_project(project: Project) -> Segmentation | None:
     if best is not None:
         adopt_first(project.pk, best)
         return None
-    if rows.filter(state__in=ACTIVE).exists() or project.scene.state != Scene.State.READY:
+    if rows.filter(state__in=ACTIVE).exists() or scene.state != Scene.State.READY:
         return None  # adopted as soon as its codebook, or the scene, is there
-    return Segmentation.objects.create(scene=project.scene, created_by=project.owner)
+    return Segmentation.objects.create(scene=scene, created_by=project.owner, parameters=DEFAULT_PARAMETERS)
 
 
 # ---------------------------------------------------------------------------------------------------- telling
