@@ -53,7 +53,9 @@ class BlockWork:
         """Pixels that hold data and lie inside the area of interest."""
         if self.aoi is None:
             return valid
-        return valid & self.georeference.aoi_mask(self.aoi, window.row, window.col, window.height, window.width)
+        return valid & self.georeference.aoi_mask(
+            self.aoi, window.row, window.col, window.height, window.width
+        )
 
     def superpixels(self, window: Window) -> Superpixels:
         """Divide a window into superpixels and pool its feature map over them."""
@@ -66,7 +68,9 @@ class BlockWork:
             none = np.zeros(0, np.float32)
             n_features = FilterBank(self.scaling.n_channels).n_features
             labels = np.full(held.shape, -1, np.int32)
-            return Superpixels(labels, none, np.zeros((0, n_features), np.float32), np.zeros((0, self.reader.n_bands)))
+            return Superpixels(
+                labels, none, np.zeros((0, n_features), np.float32), np.zeros((0, self.reader.n_bands))
+            )
         channels, features = self._feature_map(bands, valid, top, left, window)
         labels, n = find_superpixels(channels[:_SLIC_CHANNELS], held, self.superpixel_px)
         pixels = np.bincount(labels[held], minlength=n).astype(np.float32)
@@ -80,16 +84,26 @@ class BlockWork:
         try:
             return self._feature_map_on(self.device, bands, valid, top, left, window)
         except torch.cuda.OutOfMemoryError:
-            warnings.warn("The GPU has too little memory for a block; this one is computed on the CPU.", stacklevel=2)
+            warnings.warn(
+                "The GPU has too little memory for a block; this one is computed on the CPU.", stacklevel=2
+            )
             return self._feature_map_on("cpu", bands, valid, top, left, window)
 
     def _feature_map_on(
-        self, device: str, bands: NDArray[np.float32], valid: NDArray[np.bool_], top: int, left: int, window: Window
+        self,
+        device: str,
+        bands: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        top: int,
+        left: int,
+        window: Window,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with torch.inference_mode():
             channels = self.scaling(torch.from_numpy(bands).to(device))
             bank = FilterBank(self.scaling.n_channels)
-            features = bank(channels, torch.from_numpy(valid).to(device), top, left, window.height, window.width)
+            features = bank(
+                channels, torch.from_numpy(valid).to(device), top, left, window.height, window.width
+            )
             inner = channels[:, top : top + window.height, left : left + window.width]
             return inner.cpu().numpy(), features.cpu().numpy()
 

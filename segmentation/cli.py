@@ -33,15 +33,23 @@ def _commands() -> None:
 @app.command("segment")
 def segment_command(
     image: Annotated[Path, typer.Argument(help="GeoTIFF, COG, JPEG 2000, PNG or JPEG.")],
-    store: Annotated[Path, typer.Argument(help="Folder to write; an incomplete run with the same options is continued.")],
+    store: Annotated[
+        Path, typer.Argument(help="Folder to write; an incomplete run with the same options is continued.")
+    ],
     seed: Annotated[int, typer.Option(help="Same seed, image and device: same leaves.")] = 0,
     mode: Annotated[str, typer.Option(help='"best" or "fast".')] = "best",
-    bands: Annotated[str, typer.Option(help="Band numbers from 1, with commas between; all by default.")] = "",
-    superpixel_px: Annotated[int | None, typer.Option(help="Area of a superpixel in pixels, 10 to 40.")] = None,
+    bands: Annotated[
+        str, typer.Option(help="Band numbers from 1, with commas between; all by default.")
+    ] = "",
+    superpixel_px: Annotated[
+        int | None, typer.Option(help="Area of a superpixel in pixels, 10 to 40.")
+    ] = None,
     leaves: Annotated[int | None, typer.Option(help="Number of leaves, 2 to 61,440.")] = None,
     aoi: Annotated[Path | None, typer.Option(help="GeoJSON file with the area of interest.")] = None,
     device: Annotated[str, typer.Option(help='"auto", "cpu" or "cuda".')] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Blocks computed at once; all cores by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Blocks computed at once; all cores by default.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Segment IMAGE into a Zarr store."""
@@ -91,14 +99,18 @@ def _numbers(text: str) -> list[int] | None:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise InvalidArgumentError(f'The bands are "{text}"; give numbers from 1 with commas between, such as 3,2,1.') from error
+        raise InvalidArgumentError(
+            f'The bands are "{text}"; give numbers from 1 with commas between, such as 3,2,1.'
+        ) from error
 
 
 def _geometry(path: Path) -> dict[str, object]:
     try:
         geometry = json.loads(path.read_text())
     except OSError as error:
-        raise InvalidArgumentError(f"The area of interest {path} cannot be read: {error.strerror}.") from error
+        raise InvalidArgumentError(
+            f"The area of interest {path} cannot be read: {error.strerror}."
+        ) from error
     except ValueError as error:
         raise InvalidArgumentError(f"The area of interest {path} is not JSON: {error}.") from error
     if not isinstance(geometry, dict):

@@ -35,7 +35,11 @@ class Prediction:
 
 
 def classify_leaves(
-    means: NDArray[np.float32], clicks: Sequence[Click], neighborhoods: Sequence[NDArray[np.uint16]], *, seed: int = 0
+    means: NDArray[np.float32],
+    clicks: Sequence[Click],
+    neighborhoods: Sequence[NDArray[np.uint16]],
+    *,
+    seed: int = 0,
 ) -> Prediction:
     """Predict the class of every leaf from clicked pixels.
 

@@ -45,9 +45,9 @@ _SCALING_PIXELS = 400_000  # sampled pixels from which percentiles are taken
 class Progress:
     """How far a segmentation is.
 
-    ``stage`` is "reading", "codebook", "leaves" or "overviews"; ``done`` of ``total`` windows or blocks; ``block`` is the
-    (row, col) of the level-0 block that has just been written, else None. The first "leaves" event (done = 0, or the
-    blocks already there) means that codebook and tree can be read.
+    ``stage`` is "reading", "codebook", "leaves" or "overviews"; ``done`` of ``total`` windows or blocks; ``block`` is
+    the (row, col) of the level-0 block that has just been written, else None. The first "leaves" event (done = 0, or
+    the blocks already there) means that codebook and tree can be read.
     """
 
     stage: str
@@ -150,7 +150,9 @@ def _device(name: str) -> str:
     if name != "cpu" and not name.startswith("cuda"):
         raise InvalidArgumentError(f'The device is "{name}"; choose "auto", "cpu" or "cuda".')
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InvalidArgumentError('This machine has no CUDA device that torch can use; choose "cpu" or "auto".')
+        raise InvalidArgumentError(
+            'This machine has no CUDA device that torch can use; choose "cpu" or "auto".'
+        )
     return name
 
 
@@ -175,13 +177,17 @@ class _Run:
         if bands is not None:
             bad = [band for band in bands if not 1 <= band <= scene.n_bands]
             if bad or not bands or len(set(bands)) != len(bands):
-                raise InvalidArgumentError(f"Bands {list(bands)} were asked for; choose different ones from 1 to {scene.n_bands}.")
+                raise InvalidArgumentError(
+                    f"Bands {list(bands)} were asked for; choose different ones from 1 to {scene.n_bands}."
+                )
         self.scene = scene
         self.seed = seed
         self.device = device
         self.n_leaves = n_leaves
         self.superpixel_px = default_superpixel_px(scene.gsd_m) if superpixel_px is None else superpixel_px
-        find_superpixels(np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.bool_), self.superpixel_px)  # checks the size
+        find_superpixels(
+            np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.bool_), self.superpixel_px
+        )  # checks the size
         self.aoi = aoi
         self.georeference = Georeference(scene.transform, scene.crs, scene.height, scene.width)
         if aoi is not None:
@@ -196,7 +202,9 @@ class _Run:
         }
         self.levels = n_levels(scene.height, scene.width)
         self.writer = StoreWriter(store, scene.height, scene.width, self.reader.n_bands, self.levels)
-        self.kept: dict[tuple[int, int], Superpixels] = {}  # of small scenes, computed in pass 1 and used in pass 2
+        self.kept: dict[
+            tuple[int, int], Superpixels
+        ] = {}  # of small scenes, computed in pass 1 and used in pass 2
         self._lock = threading.Lock()
 
     def compute(self, pool: ThreadPoolExecutor, n_threads: int) -> None:
@@ -220,7 +228,9 @@ class _Run:
         whole = is_sampled_whole(self.scene.height, self.scene.width)
         self._tell("reading", 0, len(windows))
         samples: list[Superpixels] = []
-        for window, found in zip(windows, pool.map(lambda w: self._unless_cancelled(work.superpixels, w), windows), strict=True):
+        for window, found in zip(
+            windows, pool.map(lambda w: self._unless_cancelled(work.superpixels, w), windows), strict=True
+        ):
             samples.append(found)
             if whole:
                 self.kept[window.row // BLOCK, window.col // BLOCK] = found
@@ -228,13 +238,22 @@ class _Run:
         pixels = np.concatenate([part.pixels for part in samples])
         features = np.concatenate([part.features for part in samples])
         if not len(pixels):
-            raise EmptySceneError("No sampled pixel of the image holds data; choose another image or area of interest.")
+            raise EmptySceneError(
+                "No sampled pixel of the image holds data; choose another image or area of interest."
+            )
         self._tell("codebook", 0, 1)
-        share = sum(window.height * window.width for window in windows) / (self.scene.height * self.scene.width)
+        share = sum(window.height * window.width for window in windows) / (
+            self.scene.height * self.scene.width
+        )
         feature_scaling = FeatureScaling.fit(features, pixels)
         standard = feature_scaling(features)
         codebook, tree = build_codebook(
-            standard, pixels, wanted_leaves(round(len(pixels) / share), self.n_leaves), self.seed, self.device, pool.map
+            standard,
+            pixels,
+            wanted_leaves(round(len(pixels) / share), self.n_leaves),
+            self.seed,
+            self.device,
+            pool.map,
         )
         self._create_store(work, feature_scaling, codebook, tree, standard, pixels)
         self._tell("codebook", 1, 1)
@@ -253,7 +272,9 @@ class _Run:
                 raise CancelledError("The segmentation was cancelled.")
             pixels, valid = self.reader.read(window)
             if self.aoi is not None:
-                valid &= self.georeference.aoi_mask(self.aoi, window.row, window.col, window.height, window.width)
+                valid &= self.georeference.aoi_mask(
+                    self.aoi, window.row, window.col, window.height, window.width
+                )
             found.append(pixels[:, ::step, ::step][:, valid[::step, ::step]].T)
             if step > 1 and not len(found[-1]):
                 found[-1] = pixels[:, valid].T[:1]
@@ -306,8 +327,12 @@ class _Run:
                 "codebook/means": codebook.centroids,
                 "codebook/cells": codebook.cells,
                 "codebook/coarse": codebook.coarse,
-                "codebook/certainty": (np.bincount(leaf_of, clear * pixels, minlength=n) / mass).astype(np.float32),
-                "codebook/spread": np.sqrt(np.bincount(leaf_of, nearest**2 * pixels, minlength=n) / mass).astype(np.float32),
+                "codebook/certainty": (np.bincount(leaf_of, clear * pixels, minlength=n) / mass).astype(
+                    np.float32
+                ),
+                "codebook/spread": np.sqrt(
+                    np.bincount(leaf_of, nearest**2 * pixels, minlength=n) / mass
+                ).astype(np.float32),
                 "tree/parent": parent,
                 "tree/low": low,
                 "tree/high": high,
@@ -319,7 +344,12 @@ class _Run:
     # Pass 2
 
     def _write_blocks(
-        self, pool: ThreadPoolExecutor, n_threads: int, work: BlockWork, features: FeatureScaling, codebook: Codebook
+        self,
+        pool: ThreadPoolExecutor,
+        n_threads: int,
+        work: BlockWork,
+        features: FeatureScaling,
+        codebook: Codebook,
     ) -> None:
         schedule = Schedule(self.scene.height, self.scene.width, self.levels)
         for row, col in schedule.all_blocks():
@@ -362,8 +392,8 @@ class _Run:
     def _count_again(self, work: BlockWork, row: int, col: int) -> None:
         """Sums of a block that an earlier run has written."""
         ids = self.writer.read(0, row, col)
-        leaves, labels = np.unique(ids, return_inverse=True)
-        labels = np.where(ids == NODATA_LEAF, -1, labels.reshape(ids.shape)).astype(np.int32)
+        leaves, place = np.unique(ids, return_inverse=True)
+        labels = np.where(ids == NODATA_LEAF, -1, place.reshape(ids.shape)).astype(np.int32)
         leaves = leaves[leaves != NODATA_LEAF].astype(np.int32)
         if not len(leaves):
             return
@@ -398,7 +428,9 @@ class _Run:
                 self.report(Progress(stage, done, total, block))
 
 
-def _read_codebook(store: Segmentation, description: dict[str, Any]) -> tuple[BandScaling, FeatureScaling, Codebook]:
+def _read_codebook(
+    store: Segmentation, description: dict[str, Any]
+) -> tuple[BandScaling, FeatureScaling, Codebook]:
     """What pass 1 fixed in an earlier run."""
 
     def floats(name: str) -> NDArray[np.float32]:

@@ -99,7 +99,10 @@ class Schedule:
         self._waiting = dict.fromkeys(
             sorted(
                 self._waiting,
-                key=lambda place: (rank.get(place, last), (place[0] - center_row) ** 2 + (place[1] - center_col) ** 2),
+                key=lambda place: (
+                    rank.get(place, last),
+                    (place[0] - center_row) ** 2 + (place[1] - center_col) ** 2,
+                ),
             )
         )
 
@@ -111,7 +114,9 @@ class Schedule:
 
     def _children(self, level: int, row: int, col: int) -> list[tuple[int, int]]:
         rows, cols = self._size(self._rows, level - 1), self._size(self._cols, level - 1)
-        return [(r, c) for r in (2 * row, 2 * row + 1) for c in (2 * col, 2 * col + 1) if r < rows and c < cols]
+        return [
+            (r, c) for r in (2 * row, 2 * row + 1) for c in (2 * col, 2 * col + 1) if r < rows and c < cols
+        ]
 
     @staticmethod
     def _size(blocks: int, level: int) -> int:

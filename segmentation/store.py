@@ -63,8 +63,8 @@ class Segmentation:
             raise StoreError(f"There is no segmentation at {self.path}, or it has no codebook yet.")
         if description.get("format") != FORMAT:
             raise StoreError(
-                f"The segmentation at {self.path} has format {description.get('format')}; this version reads format {FORMAT}. "
-                "Segment the scene again."
+                f"The segmentation at {self.path} has format {description.get('format')}; "
+                f"this version reads format {FORMAT}. Segment the scene again."
             )
         self._description = description
         self._group = zarr.open_group(str(self.path), mode="r")
@@ -120,7 +120,9 @@ class Segmentation:
     def block(self, level: int, row: int, col: int) -> bytes | None:
         """One block as it is stored: a gzip member of 512 x 512 little-endian uint16; None while not computed."""
         if not 0 <= level < self.n_levels or row < 0 or col < 0 or min(self.used_size(level, row, col)) < 1:
-            raise InvalidArgumentError(f"There is no block {row}, {col} at level {level} of this segmentation.")
+            raise InvalidArgumentError(
+                f"There is no block {row}, {col} at level {level} of this segmentation."
+            )
         try:
             return (self.path / f"leaves/{level}/c/{row}/{col}").read_bytes()
         except FileNotFoundError:
@@ -179,7 +181,9 @@ class Segmentation:
                 chosen = ids[inside]
                 pixels += np.bincount(chosen, minlength=self.n_leaves)
                 areas = self.georeference.pixel_areas_m2(row * BLOCK, col * BLOCK, height, width)
-                area += np.nan if areas is None else np.bincount(chosen, areas[inside], minlength=self.n_leaves)
+                area += (
+                    np.nan if areas is None else np.bincount(chosen, areas[inside], minlength=self.n_leaves)
+                )
         return Statistics(pixels, area, complete)
 
     def spectrum(self, low: int, high: int) -> tuple[NDArray[np.float64], float]:
@@ -224,7 +228,9 @@ def read_description(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StoreError(f"The segmentation at {path} cannot be read: {error}. Segment the scene again.") from error
+        raise StoreError(
+            f"The segmentation at {path} cannot be read: {error}. Segment the scene again."
+        ) from error
     return description
 
 
@@ -249,7 +255,9 @@ def transfer_classes(old: Segmentation, table: NDArray[np.uint8], new: Segmentat
         If the grids or the table do not fit.
     """
     if old.shape != new.shape:
-        raise InvalidArgumentError(f"The segmentations have {old.shape} and {new.shape} pixels; they are not of one scene.")
+        raise InvalidArgumentError(
+            f"The segmentations have {old.shape} and {new.shape} pixels; they are not of one scene."
+        )
     if len(table) != old.n_leaves:
         raise InvalidArgumentError(f"The table has {len(table)} leaves, the segmentation {old.n_leaves}.")
     used, codes = np.unique(np.concatenate([[0], table]), return_inverse=True)
@@ -262,5 +270,7 @@ def transfer_classes(old: Segmentation, table: NDArray[np.uint8], new: Segmentat
                 continue
             valid = after != NODATA_LEAF
             code = code_of[np.minimum(before[valid], old.n_leaves)]
-            votes += np.bincount(after[valid].astype(np.int64) * len(used) + code, minlength=votes.size).reshape(votes.shape)
+            votes += np.bincount(
+                after[valid].astype(np.int64) * len(used) + code, minlength=votes.size
+            ).reshape(votes.shape)
     return used[votes.argmax(axis=1)].astype(np.uint8)

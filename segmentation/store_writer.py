@@ -51,7 +51,7 @@ class StoreWriter:
 
     def create(self, description: dict[str, Any], tables: dict[str, NDArray[Any]]) -> None:
         """Start afresh: empty blocks and the tables; the description comes last, so that readers see all or nothing."""
-        with _storage(self.path):
+        with _Storage(self.path):
             shutil.rmtree(self.path, ignore_errors=True)
             group = zarr.open_group(str(self.path), mode="w")
             for level in range(self.n_levels):
@@ -90,7 +90,7 @@ class StoreWriter:
         # The chunk is written as Zarr's gzip codec would (one member): its own write path takes several times as long.
         member = gzip.compress(full.astype("<u2", copy=False).tobytes(), _GZIP_LEVEL, mtime=0)
         file = self._file(level, row, col)
-        with _storage(self.path):
+        with _Storage(self.path):
             file.parent.mkdir(parents=True, exist_ok=True)
             part = file.with_name(f".{file.name}.part")
             part.write_bytes(member)
@@ -106,13 +106,18 @@ class StoreWriter:
     def write_overview(self, level: int, row: int, col: int) -> None:
         """Write one overview block from its up to four children, which are there."""
         height, width = level_shape(*self.shape, level)
-        out = np.full((min(BLOCK, height - row * BLOCK), min(BLOCK, width - col * BLOCK)), NODATA_LEAF, np.uint16)
+        out = np.full(
+            (min(BLOCK, height - row * BLOCK), min(BLOCK, width - col * BLOCK)), NODATA_LEAF, np.uint16
+        )
         half = BLOCK // 2
         for down in (0, 1):
             for right in (0, 1):
                 if out.shape[0] > down * half and out.shape[1] > right * half:
                     child = reduce_once(self.read(level - 1, 2 * row + down, 2 * col + right), level - 1)
-                    out[down * half : down * half + child.shape[0], right * half : right * half + child.shape[1]] = child
+                    out[
+                        down * half : down * half + child.shape[0],
+                        right * half : right * half + child.shape[1],
+                    ] = child
         self.write(level, row, col, out)
 
     def add_sums(self, leaves: NDArray[np.int64], sums: NDArray[np.float64]) -> None:
@@ -122,14 +127,14 @@ class StoreWriter:
 
     def save_sums(self) -> None:
         """Make the sums known to readers."""
-        with self._lock, _storage(self.path):
+        with self._lock, _Storage(self.path):
             group = zarr.open_group(str(self.path), mode="r+")
             group["statistics/sums"][:] = self.sums  # type: ignore[index]
 
     def finish(self) -> None:
         """Declare the store complete."""
         self.save_sums()
-        with _storage(self.path):
+        with _Storage(self.path):
             self._describe({**self._description, "complete": True})
 
     def _describe(self, description: dict[str, Any]) -> None:
@@ -142,7 +147,7 @@ class StoreWriter:
         return self.path / f"leaves/{level}/c/{row}/{col}"
 
 
-class _storage:
+class _Storage:
     """Turns a full disk into a sentence."""
 
     def __init__(self, path: Path) -> None:

@@ -44,7 +44,9 @@ class Codebook:
     members: NDArray[np.int64]
 
     @classmethod
-    def from_leaves(cls, centroids: NDArray[np.float32], cells: NDArray[np.int32], coarse: NDArray[np.float32]) -> Codebook:
+    def from_leaves(
+        cls, centroids: NDArray[np.float32], cells: NDArray[np.int32], coarse: NDArray[np.float32]
+    ) -> Codebook:
         """Index the leaves by cell."""
         members = np.argsort(cells, kind="stable")
         starts = np.searchsorted(cells[members], np.arange(len(coarse) + 1)).astype(np.int64)
@@ -88,7 +90,9 @@ class Codebook:
         for cell in cells.unique().tolist():
             mine = cells == cell
             start, stop = int(self.starts[cell]), int(self.starts[cell + 1])
-            distances = torch.cdist(points[mine], centroids[start:stop], compute_mode="donot_use_mm_for_euclid_dist")
+            distances = torch.cdist(
+                points[mine], centroids[start:stop], compute_mode="donot_use_mm_for_euclid_dist"
+            )
             best = distances.topk(min(2, stop - start), dim=1, largest=False)
             leaves[mine] = members[start + best.indices[:, 0]]
             nearest[mine] = best.values[:, 0]
@@ -177,7 +181,9 @@ def build_codebook(
         If there is no sample.
     """
     if not len(samples):
-        raise EmptySceneError("No pixel of the image holds data; choose another image or another area of interest.")
+        raise EmptySceneError(
+            "No pixel of the image holds data; choose another image or another area of interest."
+        )
     n_cells = int(np.clip(round(n_leaves / _LEAVES_PER_CELL), 1, MAX_CELLS))
     coarse = find_centroids(samples, weights, n_cells, seed, device=device)
     points = torch.from_numpy(np.ascontiguousarray(samples))
@@ -192,7 +198,12 @@ def build_codebook(
         mine = order[bounds[cell] : bounds[cell + 1]]
         mine = mine[:: max(1, len(mine) // (_SAMPLES_PER_LEAF * int(shares[cell])))]
         return find_centroids(
-            samples[mine], weights[mine], int(shares[cell]), seed + 1 + cell, rounds=_FINE_ROUNDS, device=device
+            samples[mine],
+            weights[mine],
+            int(shares[cell]),
+            seed + 1 + cell,
+            rounds=_FINE_ROUNDS,
+            device=device,
         )
 
     held_cells = np.flatnonzero(shares)  # to the others nothing sampled is nearest

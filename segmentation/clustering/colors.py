@@ -13,14 +13,19 @@ from numpy.typing import NDArray
 __all__ = ["cluster_colors", "oklab_to_rgb"]
 
 _FREE_SPLITS = 10  # these many clusters get colors from the whole range
-_FIRST_RADIUS = 0.22  # OKLab distance of a child from its parent just after that; shrinks with 1/sqrt(clusters)
+_FIRST_RADIUS = (
+    0.22  # OKLab distance of a child from its parent just after that; shrinks with 1/sqrt(clusters)
+)
 _LEAST_RADIUS = 0.05
 _CHOSEN_SPLITS = 1500  # finer clusters than this are drawn in small shades of their parent
 _JITTER = 0.03
 
 
 def cluster_colors(
-    parent: NDArray[np.uint32], low: NDArray[np.uint32], high: NDArray[np.uint32], weights: NDArray[np.float64]
+    parent: NDArray[np.uint32],
+    low: NDArray[np.uint32],
+    high: NDArray[np.uint32],
+    weights: NDArray[np.float64],
 ) -> NDArray[np.uint8]:
     """Choose a color for each node of a merge tree.
 
@@ -57,7 +62,9 @@ def cluster_colors(
         children[parent[node], filled[parent[node]]] = node
         filled[parent[node]] += 1
     root = n_nodes - 1
-    colors[root] = palette[np.argmin(np.linalg.norm(palette - [0.62, -0.09, 0.06], axis=1))]  # a calm green to start with
+    colors[root] = palette[
+        np.argmin(np.linalg.norm(palette - [0.62, -0.09, 0.06], axis=1))
+    ]  # a calm green to start with
     use(colors[root])
     rng = np.random.default_rng(0)
     jitter = rng.uniform(-_JITTER, _JITTER, (n_nodes, 3))
@@ -91,7 +98,13 @@ def _palette() -> NDArray[np.float64]:
 
 
 def _linear_rgb(oklab: NDArray[np.float64]) -> NDArray[np.float64]:
-    to_lms = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]])
+    to_lms = np.array(
+        [
+            [1, 0.3963377774, 0.2158037573],
+            [1, -0.1055613458, -0.0638541728],
+            [1, -0.0894841775, -1.2914855480],
+        ]
+    )
     to_rgb = np.array(
         [
             [4.0767416621, -3.3077115913, 0.2309699292],

@@ -116,7 +116,11 @@ def _draw(samples, first, draws):  # type: ignore[no-untyped-def]
 
 
 def _lloyd_torch(
-    samples: NDArray[np.float32], weights: NDArray[np.float32], seeds: NDArray[np.float32], rounds: int, device: str
+    samples: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    seeds: NDArray[np.float32],
+    rounds: int,
+    device: str,
 ) -> NDArray[np.float32]:
     points = torch.from_numpy(samples).to(device)
     mass = torch.from_numpy(np.ascontiguousarray(weights, dtype=np.float32)).to(device)
@@ -133,7 +137,9 @@ def _lloyd_torch(
 
 def _sum_sorted(values: torch.Tensor, group: torch.Tensor, n_groups: int) -> torch.Tensor:
     """Sum rows that belong together, the groups being sorted: differences of running sums, in double precision."""
-    running = torch.cat([values.new_zeros((1, values.shape[1]), dtype=torch.float64), values.double().cumsum(0)])
+    running = torch.cat(
+        [values.new_zeros((1, values.shape[1]), dtype=torch.float64), values.double().cumsum(0)]
+    )
     ends = torch.searchsorted(group, torch.arange(n_groups, device=group.device), right=True)
     starts = torch.cat([ends.new_zeros(1), ends[:-1]])
     return (running[ends] - running[starts]).to(values.dtype)

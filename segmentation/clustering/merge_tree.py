@@ -62,7 +62,9 @@ class MergeTree:
 
 def build_merge_tree(
     means: NDArray[np.float32], weights: NDArray[np.float64], cells: NDArray[np.int32]
-) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]:
+) -> tuple[
+    NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]
+]:
     """Build the tree inside each coarse cell and then over the cells, and number the leaves depth first.
 
     Parameters
@@ -125,15 +127,23 @@ def build_merge_tree(
 
 
 def _numbered(
-    n: int, left: NDArray[np.int64], right: NDArray[np.int64], heights: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]]:
+    n: int,
+    left: NDArray[np.int64],
+    right: NDArray[np.int64],
+    heights: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> tuple[
+    NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32], NDArray[np.uint32], NDArray[np.uint32]
+]:
     """Sort merges by height, number leaves depth first."""
     # A stable sort keeps parts before wholes where heights are equal, since parts were found first.
     order = np.argsort(heights, kind="stable")
     new_id = np.empty(2 * n - 1, np.int64)
     new_id[:n] = np.arange(n)
     new_id[n + order] = n + np.arange(n - 1)
-    children = np.stack([new_id[left[order]], new_id[right[order]]], axis=1) if n > 1 else np.empty((0, 2), np.int64)
+    children = (
+        np.stack([new_id[left[order]], new_id[right[order]]], axis=1) if n > 1 else np.empty((0, 2), np.int64)
+    )
     size = np.concatenate([np.ones(n, np.int64), np.zeros(n - 1, np.int64)])
     mass = np.concatenate([weights, np.zeros(n - 1)])
     for i, (a, b) in enumerate(children):
@@ -163,7 +173,9 @@ def _numbered(
     )
 
 
-def weighted_ward(points: NDArray[np.float64], weights: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def weighted_ward(
+    points: NDArray[np.float64], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Ward's tree of weighted points.
 
     Parameters

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 __all__ = ["region_sums"]
 
 
-def region_sums(planes: NDArray[np.float32], labels: NDArray[np.int32], n_regions: int) -> NDArray[np.float64]:
+def region_sums(
+    planes: NDArray[np.float32], labels: NDArray[np.int32], n_regions: int
+) -> NDArray[np.float64]:
     """Sum the values of each plane over each region.
 
     Parameters

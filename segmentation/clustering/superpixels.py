@@ -70,7 +70,8 @@ def find_superpixels(
     """
     if not MIN_SUPERPIXEL_PX <= superpixel_px <= MAX_SUPERPIXEL_PX:
         raise InvalidArgumentError(
-            f"The superpixel size is {superpixel_px} pixels; choose one from {MIN_SUPERPIXEL_PX} to {MAX_SUPERPIXEL_PX}."
+            f"The superpixel size is {superpixel_px} pixels; "
+            f"choose one from {MIN_SUPERPIXEL_PX} to {MAX_SUPERPIXEL_PX}."
         )
     step = float(np.sqrt(superpixel_px))
     pixels = np.ascontiguousarray(np.moveaxis(channels, 0, -1), dtype=np.float32)
@@ -82,8 +83,8 @@ def find_superpixels(
 @numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"})
 def _slic(pixels, valid, step, space_weight, rounds):  # type: ignore[no-untyped-def]
     height, width, n_channels = pixels.shape
-    grid_rows = max(1, int(round(height / step)))
-    grid_cols = max(1, int(round(width / step)))
+    grid_rows = max(1, round(height / step))
+    grid_cols = max(1, round(width / step))
     n = grid_rows * grid_cols
     centers = np.zeros((n, n_channels), np.float32)
     places = np.zeros((n, 2), np.float32)
@@ -165,11 +166,12 @@ def _connect(labels, pixels, smallest):  # type: ignore[no-untyped-def]
                 done += 1
                 for side in range(4):
                     next_row, next_col = row + _DOWN[side], col + _RIGHT[side]
-                    if 0 <= next_row < height and 0 <= next_col < width:
-                        if labels[next_row, next_col] == label and part_of[next_row, next_col] < 0:
-                            part_of[next_row, next_col] = n
-                            stack[size, 0], stack[size, 1] = next_row, next_col
-                            size += 1
+                    if not (0 <= next_row < height and 0 <= next_col < width):
+                        continue
+                    if labels[next_row, next_col] == label and part_of[next_row, next_col] < 0:
+                        part_of[next_row, next_col] = n
+                        stack[size, 0], stack[size, 1] = next_row, next_col
+                        size += 1
             sizes[n] = size
             n += 1
     means = np.zeros((n, n_channels), np.float32)

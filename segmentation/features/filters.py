@@ -51,7 +51,9 @@ class FilterBank:
         kinds = [f"mean of channel {c + 1}" for c in range(self.n_channels)] + ["deviation", "gradient"]
         return [f"{kind}, {2**scale} px" for scale in range(N_SCALES) for kind in kinds]
 
-    def __call__(self, channels: Tensor, valid: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    def __call__(
+        self, channels: Tensor, valid: Tensor, top: int, left: int, height: int, width: int
+    ) -> Tensor:
         """Compute the feature map of one window from that window with its halo around it.
 
         Parameters
@@ -82,10 +84,13 @@ class FilterBank:
         (Knutsson & Westin 1993, doi:10.1109/CVPR.1993.341081).
         """
         if channels.shape[0] != self.n_channels:
-            raise FeatureMismatchError(f"The filters take {self.n_channels} channels, the window has {channels.shape[0]}.")
+            raise FeatureMismatchError(
+                f"The filters take {self.n_channels} channels, the window has {channels.shape[0]}."
+            )
         if channels.shape[1] % ALIGNMENT or channels.shape[2] % ALIGNMENT:
             raise InvalidArgumentError(
-                f"The outer window is {channels.shape[1]} x {channels.shape[2]} pixels; both must be multiples of {ALIGNMENT}."
+                f"The outer window is {channels.shape[1]} x {channels.shape[2]} pixels; "
+                f"both must be multiples of {ALIGNMENT}."
             )
         weight = None if bool(valid.all()) else valid.to(torch.float32)
         bands = channels if weight is None else torch.where(valid, channels, 0.0)
@@ -112,7 +117,9 @@ class FilterBank:
             if scale == 0:
                 target.copy_(features[:, row : row + height, col : col + width])
             else:
-                large = functional.interpolate(features[None], scale_factor=float(cell), mode="bilinear", align_corners=False)[0]
+                large = functional.interpolate(
+                    features[None], scale_factor=float(cell), mode="bilinear", align_corners=False
+                )[0]
                 target.copy_(large[:, row : row + height, col : col + width])
         return out
 
@@ -174,5 +181,7 @@ def _gradient_energy(luminance: Tensor, weight: Tensor | None) -> tuple[Tensor, 
         return energy, None
     held = weight > 0
     sure = torch.zeros_like(luminance)
-    sure[1:-1, 1:-1] = (held[2:, 1:-1] & held[:-2, 1:-1] & held[1:-1, 2:] & held[1:-1, :-2] & held[1:-1, 1:-1]).float()
+    sure[1:-1, 1:-1] = (
+        held[2:, 1:-1] & held[:-2, 1:-1] & held[1:-1, 2:] & held[1:-1, :-2] & held[1:-1, 1:-1]
+    ).float()
     return energy * sure, sure

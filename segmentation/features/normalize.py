@@ -55,7 +55,9 @@ class BandScaling:
         strongest = np.argsort(values)[::-1][:_N_COMPONENTS]
         components = vectors[:, strongest].T
         # The sign of an eigenvector is arbitrary: make its largest entry positive, so that runs agree.
-        components *= np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])[:, None]
+        components *= np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])[
+            :, None
+        ]
         # Each component over the strongest one's spread: noise stays small, and values keep to about one.
         spread_of_first = max(float(np.sqrt(max(values[strongest[0]], 0))), 1e-6)
         return cls(center, scale, (components / (4 * spread_of_first)).astype(np.float32))

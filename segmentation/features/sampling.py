@@ -1,4 +1,4 @@
-"""Which parts of a scene are looked at before the codebook is fixed: a seeded draw, independent of order and workers."""
+"""Which parts of a scene are looked at before the codebook is fixed: a seeded draw, whatever the order and workers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,10 @@ def sample_windows(height: int, width: int, seed: int) -> list[Window]:
         blocks = [blocks[i] for i in np.sort(np.argsort(rank, kind="stable")[:_MAX_WINDOWS])]
     windows = []
     for row, col in blocks:
-        free_rows, free_cols = max(min(BLOCK, height - row) - _WINDOW, 0), max(min(BLOCK, width - col) - _WINDOW, 0)
+        free_rows, free_cols = (
+            max(min(BLOCK, height - row) - _WINDOW, 0),
+            max(min(BLOCK, width - col) - _WINDOW, 0),
+        )
         draw = seeded_hash(seed, row, col, 1)
         top, left = row + draw % (free_rows + 1), col + (draw >> 32) % (free_cols + 1)
         windows.append(Window(top, left, min(_WINDOW, height - top), min(_WINDOW, width - left)))

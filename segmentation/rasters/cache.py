@@ -37,7 +37,9 @@ class BlockReader:
         # Kept in the scene's own type where that is smaller and comes back exactly.
         self._dtype = np.dtype(scene.dtype) if scene.dtype in _EXACT_IN_FLOAT32 else np.dtype(np.float32)
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[tuple[int, int], tuple[NDArray[np.generic], NDArray[np.bool_]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], tuple[NDArray[np.generic], NDArray[np.bool_]]] = (
+            OrderedDict()
+        )
         self._bytes = 0
         self._lock = threading.Lock()
 

@@ -36,7 +36,9 @@ def test_every_leaf_wins_a_sample_and_is_the_nearest_of_its_cell(built):
 def test_torch_assigns_as_numba_does(built):
     samples, codebook, _ = built
     leaves, nearest, _ = codebook.assign(samples)
-    other, other_nearest, _ = codebook._assign_torch(torch.from_numpy(samples), torch.from_numpy(codebook.coarse))
+    other, other_nearest, _ = codebook._assign_torch(
+        torch.from_numpy(samples), torch.from_numpy(codebook.coarse)
+    )
     assert (leaves == other).mean() > 0.999  # apart from ties
     np.testing.assert_allclose(nearest, other_nearest, rtol=1e-3, atol=1e-4)
 

@@ -15,13 +15,17 @@ def points(n, seed, dimensions=3):
 
 
 def tree_of(means, weights, cells):
-    order, parent, height, low, high = build_merge_tree(means.astype(np.float32), weights, cells.astype(np.int32))
+    order, parent, height, low, high = build_merge_tree(
+        means.astype(np.float32), weights, cells.astype(np.int32)
+    )
     return order, MergeTree(parent, low, high, height, np.zeros((len(parent), 3), np.uint8))
 
 
 def partition(labels):
     """The same for any names of the parts."""
-    return np.unique(labels, return_inverse=True)[1][:, None] == np.unique(labels, return_inverse=True)[1][None]
+    return (
+        np.unique(labels, return_inverse=True)[1][:, None] == np.unique(labels, return_inverse=True)[1][None]
+    )
 
 
 @pytest.mark.parametrize("n", [2, 3, 10, 60])
@@ -64,7 +68,8 @@ def test_tree_is_nested_and_every_node_is_a_leaf_range(n, n_cells, seed):
     np.testing.assert_array_equal(tree.low[:n], np.arange(n))
     for node in range(root):
         parent = tree.parent[node]
-        assert parent >= n and parent > node
+        assert parent >= n
+        assert parent > node
         assert tree.low[parent] <= tree.low[node] < tree.high[node] <= tree.high[parent]
     coarser = tree.clusters_at(1)
     for k in range(1, n + 1):

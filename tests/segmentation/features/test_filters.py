@@ -34,7 +34,9 @@ def features_of(pixels, valid, window):
     held[place] = valid[rows, cols]
     bank = FilterBank(n_channels)
     top, left = window.row - outer.row, window.col - outer.col
-    return bank(torch.from_numpy(channels), torch.from_numpy(held), top, left, window.height, window.width).numpy()
+    return bank(
+        torch.from_numpy(channels), torch.from_numpy(held), top, left, window.height, window.width
+    ).numpy()
 
 
 @pytest.mark.parametrize("holes", [False, True])
@@ -61,7 +63,9 @@ def test_interior_is_the_same_with_and_without_the_mask_arithmetic():
     valid = np.ones((512, 512), bool)
     inner = Window(200, 208, 64, 64)
     plain = features_of(pixels, valid, inner)
-    valid[outer_window(inner).row, outer_window(inner).col] = False  # forces the other path, too far to matter
+    valid[outer_window(inner).row, outer_window(inner).col] = (
+        False  # forces the other path, too far to matter
+    )
     np.testing.assert_allclose(features_of(pixels, valid, inner), plain, atol=1e-5, rtol=0)
 
 
@@ -80,7 +84,9 @@ def test_what_lies_under_nodata_does_not_matter():
 
 def test_a_flat_image_has_its_value_as_mean_and_no_texture():
     pixels = np.full((2, 200, 200), 0.5, np.float32)
-    found = features_of(pixels, np.ones((200, 200), bool), Window(50, 50, 60, 60)).reshape(N_SCALES, 4, 60, 60)
+    found = features_of(pixels, np.ones((200, 200), bool), Window(50, 50, 60, 60)).reshape(
+        N_SCALES, 4, 60, 60
+    )
     np.testing.assert_allclose(found[:, :2], 0.5, atol=1e-5)
     np.testing.assert_allclose(found[:, 2:], np.sqrt(1e-5), atol=1e-6)  # the floor
 
@@ -94,7 +100,9 @@ def test_first_mean_is_a_gaussian_of_one_pixel():
 
 def test_gradient_of_a_ramp_is_its_slope_at_every_scale():
     ramp = np.broadcast_to(np.arange(400, dtype=np.float32) * 0.004, (1, 400, 400)).copy()
-    found = features_of(ramp, np.ones((400, 400), bool), Window(180, 180, 40, 40)).reshape(N_SCALES, 3, 40, 40)
+    found = features_of(ramp, np.ones((400, 400), bool), Window(180, 180, 40, 40)).reshape(
+        N_SCALES, 3, 40, 40
+    )
     for scale in range(N_SCALES):  # in reduced pixels the slope doubles
         np.testing.assert_allclose(found[scale, 2], np.hypot(0.004 * 2**scale, np.sqrt(1e-5)), rtol=1e-3)
 
