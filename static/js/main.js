@@ -29,6 +29,8 @@ import { Tools } from "./tools.js";
 
 const STATISTICS_PAUSE = 1500; // ms between two fetches while counts grow
 
+const IMPORT_PAUSE = 2000; // ms between two looks at a scene that is being imported
+
 const config = JSON.parse(byId("map-config").textContent);
 const protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const state = new ProjectState();
@@ -49,6 +51,9 @@ function buildMap() {
     const map = createMap(byTestId("map"), info);
     const bounds = sceneBounds(map, info);
     map.fitBounds(bounds, { padding: [24, 24] });
+
+    // The panel folds, a phone turns: the map follows the room it has.
+    new ResizeObserver(() => map.invalidateSize({ pan: false, debounceMoveend: true })).observe(map.getContainer());
 
     const layer = new ClusterLayer(info);
     layer.on("error", (message) => setMessage(byTestId("webgl-error"), message));
@@ -159,12 +164,24 @@ class TreeLoader {
     }
 }
 
+/** A scene that is still being imported has no map yet: ask again until it has. */
+function waitForScene() {
+    const { state: progress, message } = state.scene;
+    const text = progress === "failed" ? `The scene could not be imported. ${message}` : "The scene is being imported …";
+    setMessage(byId("scene-notice"), text);
+    if (progress !== "failed") setTimeout(() => socket.send({ type: "state.fetch" }), IMPORT_PAUSE);
+}
+
 const page = { state, sync, socket, parts: null };
 page.ready = new Promise((resolve, reject) => {
     let trees = null;
     sync.on("loaded", async () => {
         try {
-            if (!state.scene.info) throw new Error("The scene is still being imported; reload the page when it is ready.");
+            if (!state.scene.info) {
+                waitForScene();
+                return;
+            }
+            setMessage(byId("scene-notice"), "");
             page.parts ??= buildMap();
             trees ??= new TreeLoader(page.parts);
             page.parts.loader.ask();

@@ -32,10 +32,10 @@ export class Sync extends Emitter {
         this.state = state;
         this.socket = socket;
         socket.on("message", (message) => this.#enqueue(message));
-        socket.on("status", (status) => {
+        // A new connection begins with the whole state, which also tells what became of our commands.
+        socket.on("status", () => {
             this.#sent.clear();
             this.#loadedHere = false;
-            if (status === "online" && state.project) socket.send({ type: "edits.since", number: state.number });
             state.emit("history");
         });
     }

@@ -50,7 +50,7 @@ export class BlockCache {
         let block = this.#blocks.get(key);
         if (block?.complete && (frame.isPatch || frame.version <= block.version)) return null;
         if (!block) {
-            block = { ...frame, key, payload: null, ids: emptyPadded(), complete: false, patches: new Set(), filled: 0 };
+            block = { ...frame, key, payload: null, ids: emptyPadded(), complete: false, patches: new Set() };
             this.#blocks.set(key, block);
         }
         block.version = frame.version;
@@ -63,15 +63,20 @@ export class BlockCache {
         return block;
     }
 
+    /** Patches come in runs of level-0 blocks, some of them twice: count the level-0 blocks that are there. */
     #countFilled(block, frame) {
         if (!frame.isPatch) {
             block.complete = true;
             return;
         }
-        const place = `${frame.rowOffset},${frame.colOffset}`;
-        if (!block.patches.has(place)) block.filled += frame.height * frame.width;
-        block.patches.add(place);
-        block.complete = block.filled >= block.usedHeight * block.usedWidth;
+        const side = Math.max(1, BLOCK >> block.level); // texels of a level-0 block at this level
+        const parts = (texels) => Math.ceil(texels / side);
+        for (let row = frame.rowOffset / side; row < parts(frame.rowOffset + frame.height); row++) {
+            for (let col = frame.colOffset / side; col < parts(frame.colOffset + frame.width); col++) {
+                block.patches.add(`${row},${col}`);
+            }
+        }
+        block.complete = block.patches.size >= parts(block.usedHeight) * parts(block.usedWidth);
     }
 
     #shareEdges(block) {
