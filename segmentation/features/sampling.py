@@ -8,8 +8,8 @@ from segmentation.rasters.windows import BLOCK, Window
 
 __all__ = ["sample_windows", "seeded_hash"]
 
-_WHOLE_SCENE_PX = 8_000_000  # scenes up to this size are looked at as a whole
-_WINDOW = 192  # pixels a side; a multiple of the filters' alignment
+_WHOLE_SCENE_PX = 24_000_000  # scenes up to this size are looked at as a whole
+_SAMPLED_PX = 8_000_000  # of larger ones: some superpixels for each of the most leaves
 _MAX_WINDOWS = 220
 
 
@@ -42,8 +42,8 @@ def sample_windows(height: int, width: int, seed: int) -> list[Window]:
     Returns
     -------
     list of Window
-        In row-major order: all blocks of a small scene; else one small window in each of up to 220 blocks, drawn by a
-        hash of seed and block.
+        In row-major order: all blocks of a small scene; else one window in each of up to 220 blocks, drawn by a hash of
+        seed and block, 8 megapixels in all.
     """
     blocks = [(row, col) for row in range(0, height, BLOCK) for col in range(0, width, BLOCK)]
     if is_sampled_whole(height, width):
@@ -51,13 +51,15 @@ def sample_windows(height: int, width: int, seed: int) -> list[Window]:
     if len(blocks) > _MAX_WINDOWS:
         rank = np.array([seeded_hash(seed, row, col) for row, col in blocks], np.uint64)
         blocks = [blocks[i] for i in np.sort(np.argsort(rank, kind="stable")[:_MAX_WINDOWS])]
+    # A multiple of the filters' alignment, so that its halo is not wider than need be.
+    side = min(BLOCK, int((_SAMPLED_PX / len(blocks)) ** 0.5) // 16 * 16)
     windows = []
     for row, col in blocks:
         free_rows, free_cols = (
-            max(min(BLOCK, height - row) - _WINDOW, 0),
-            max(min(BLOCK, width - col) - _WINDOW, 0),
+            max(min(BLOCK, height - row) - side, 0),
+            max(min(BLOCK, width - col) - side, 0),
         )
         draw = seeded_hash(seed, row, col, 1)
         top, left = row + draw % (free_rows + 1), col + (draw >> 32) % (free_cols + 1)
-        windows.append(Window(top, left, min(_WINDOW, height - top), min(_WINDOW, width - left)))
+        windows.append(Window(top, left, min(side, height - top), min(side, width - left)))
     return windows
