@@ -37,8 +37,13 @@ def browser_type_launch_args(chromium_path: str) -> dict:
     return {"executable_path": chromium_path, "args": flags}
 
 
-@pytest.fixture(autouse=True)
-def _allow_database_in_browser_tests(request, monkeypatch):
-    """Playwright's event loop runs in the main thread, where Django would then refuse every query."""
-    if request.node.get_closest_marker("browser"):
-        monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Playwright's event loop runs in the main thread, where Django would then refuse every query.
+
+    A hook, because the test database is made and dropped in fixtures of the session.
+    """
+    if item.get_closest_marker("browser"):
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    else:
+        os.environ.pop("DJANGO_ALLOW_ASYNC_UNSAFE", None)

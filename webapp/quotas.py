@@ -16,11 +16,12 @@ __all__ = ["check_room", "format_bytes", "used_bytes"]
 
 def format_bytes(count: float) -> str:
     """``1536`` -> ``"1.5 KB"``, in the decimal units of file managers."""
-    for unit in ("bytes", "KB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("unreachable")
+    units = ("bytes", "KB", "MB", "GB", "TB")
+    step = 0
+    while count >= 1000 and step < len(units) - 1:
+        count, step = count / 1000, step + 1
+    digits = f"{count:.0f}" if step == 0 or count >= 100 else f"{count:.1f}".removesuffix(".0")
+    return f"{digits} {units[step]}"
 
 
 def used_bytes(user: User) -> int:

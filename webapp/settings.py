@@ -96,10 +96,10 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "webapp.errors.csrf_failure"
 
 # --- limits ----------------------------------------------------------------------------------------------
-MAX_UPLOAD_BYTES = _number("MAX_UPLOAD_BYTES", 4 * 1024**3, 1, 2**50)
+MAX_UPLOAD_BYTES = _number("MAX_UPLOAD_BYTES", 4_000_000_000, 1, 2**50)
 MAX_PIXELS = _number("MAX_PIXELS", 2_000_000_000, 1, 2**50)
 MAX_BANDS = _number("MAX_BANDS", 250, 1, 65_535)
-QUOTA_BYTES = _number("QUOTA_BYTES", 50 * 1024**3, 1, 2**60)  # of each user
+QUOTA_BYTES = _number("QUOTA_BYTES", 50_000_000_000, 1, 2**60)  # of each user
 MIN_FREE_BYTES = _number("MIN_FREE_BYTES", 256 * 1024**2, 0, 2**50)  # kept free on the disk of DATA_DIR
 TILE_THREADS = _number("TILE_THREADS", max(2, min(8, os.cpu_count() or 2)), 1, 256)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # of a request that is not an upload

@@ -137,7 +137,7 @@ async def test_upload_over_the_limit_is_refused_by_its_declared_length(session_k
     communicator = ApplicationCommunicator(StreamingHandler(), scope("/api/scenes", session_key, 10**7))
     status, body = await answer(communicator)
     assert status == 413
-    assert "larger than the 1.0 MB" in body["detail"]
+    assert "larger than the 1 MB" in body["detail"]
     assert parts() == []
 
 

@@ -91,7 +91,7 @@ def test_scaled_parts_come_from_the_environment(tmp_path):
 
 def test_empty_variables_mean_the_default(tmp_path):
     made = settings_with(tmp_path, PORT="", HOST="", MAX_UPLOAD_BYTES="")
-    assert (made["HOST"], made["PORT"], made["MAX_UPLOAD_BYTES"]) == ("127.0.0.1", 8000, 4 * 1024**3)
+    assert (made["HOST"], made["PORT"], made["MAX_UPLOAD_BYTES"]) == ("127.0.0.1", 8000, 4_000_000_000)
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_upload_over_the_quota_is_refused(signed_in, submitted, settings, make_s
     make_scene(size_bytes=8_000)
     response = send(signed_in, b"x" * 3_000)
     assert response.status_code == 507
-    assert "You have used 8.0 KB of your 10.0 KB" in response.json()["detail"]
+    assert "You have used 8 KB of your 10 KB" in response.json()["detail"]
     assert Scene.objects.count() == 1
 
 

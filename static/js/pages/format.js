@@ -9,7 +9,8 @@ export function formatBytes(count) {
         value /= 1000;
         unit += 1;
     }
-    return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+    const digits = unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1).replace(/\.0$/, "");
+    return `${digits} ${units[unit]}`;
 }
 
 const STEPS = [
@@ -35,11 +36,12 @@ export function formatAgo(iso, now = Date.now()) {
     return new Intl.DateTimeFormat("en", {dateStyle: "medium"}).format(Date.parse(iso));
 }
 
-/** "1536 x 768 pixels, 4 bands, 10 m". */
+/** "1,536 × 768 pixels · 4 bands · 10 m"; lines break between the facts only. */
 export function formatScene(info) {
     const bands = info.n_bands === 1 ? "1 band" : `${info.n_bands} bands`;
-    const size = `${info.width.toLocaleString("en")} × ${info.height.toLocaleString("en")}`;
-    return `${size} pixels · ${bands} · ${info.gsd_m ? formatGsd(info.gsd_m) : "no coordinates"}`;
+    const size = `${info.width.toLocaleString("en")} × ${info.height.toLocaleString("en")} pixels`;
+    const facts = [size, bands, info.gsd_m ? formatGsd(info.gsd_m) : "no coordinates"];
+    return facts.map((fact) => fact.replaceAll(" ", "\u00a0")).join(" · ");
 }
 
 function formatGsd(metres) {
