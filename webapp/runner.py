@@ -192,7 +192,7 @@ class Runner:
         data_dir = str(settings.DATA_DIR)
         if isinstance(row, Scene):
             limits = {
-                "max_bytes": settings.MAX_UPLOAD_BYTES,
+                "max_file_bytes": settings.MAX_UPLOAD_BYTES,
                 "max_pixels": settings.MAX_PIXELS,
                 "max_bands": settings.MAX_BANDS,
             }

@@ -276,7 +276,7 @@ def test_aoi_of_a_scene_on_earth_may_be_a_turn_away(data_dir, turn, fits):
         actions.set_aoi(project.owner, project.pk, "a", geometry=geometry)
         assert project.edits.count() == 1
     else:
-        with pytest.raises(InvalidInputError, match="reaches from 15.0000, 45.0000 to 15.2000, 45.2000"):
+        with pytest.raises(InvalidInputError, match=r"reaches from 15.0000, 45.0000 to 15.2000, 45.2000"):
             actions.set_aoi(project.owner, project.pk, "a", geometry=geometry)
 
 

@@ -1,5 +1,8 @@
 """The pure fold of edits."""
 
+import base64
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +37,8 @@ def assign(number, *ranges, segmentation=1):
 
 def log(*entries, dead=()):
     return [
-        EditRecord(number, kind, payload, number not in dead) for number, (kind, payload) in enumerate(entries, 1)
+        EditRecord(number, kind, payload, number not in dead)
+        for number, (kind, payload) in enumerate(entries, 1)
     ]
 
 
@@ -46,12 +50,26 @@ def test_fold_latest_live_assignment_wins():
 
 
 def test_fold_unassign_gives_none():
-    state = fold(log(adopt(), create(1), assign(1, (0, 4)), ("leaves.unassign", {"segmentation": 1, "ranges": [(1, 3)]})))
+    state = fold(
+        log(
+            adopt(),
+            create(1),
+            assign(1, (0, 4)),
+            ("leaves.unassign", {"segmentation": 1, "ranges": [(1, 3)]}),
+        )
+    )
     assert state.table[:5].tolist() == [1, 0, 0, 1, 0]
 
 
 def test_deleted_class_hides_its_assignments_and_rewrites_nothing():
-    entries = [adopt(), create(1), create(2, "b"), assign(1, (0, 4)), assign(2, (2, 3)), ("class.delete", {"class": 2})]
+    entries = [
+        adopt(),
+        create(1),
+        create(2, "b"),
+        assign(1, (0, 4)),
+        assign(2, (2, 3)),
+        ("class.delete", {"class": 2}),
+    ]
     state = fold(log(*entries))
     assert state.visible_table()[:4].tolist() == [1, 1, 0, 1]  # not the class that was there before
     assert state.table[:4].tolist() == [1, 1, 2, 1]
@@ -60,14 +78,14 @@ def test_deleted_class_hides_its_assignments_and_rewrites_nothing():
 
 
 def test_class_whose_creation_is_dead_hides_too():
-    state = fold(log(adopt(), create(1), assign(1, (0, 4)), ("class.rename", {"class": 1, "name": "b"}), dead={2}))
+    state = fold(
+        log(adopt(), create(1), assign(1, (0, 4)), ("class.rename", {"class": 1, "name": "b"}), dead={2})
+    )
     assert state.classes == {}
     assert not state.visible_table().any()
 
 
 def test_adoption_replaces_the_table_and_later_edits_of_the_old_leaves_rest():
-    import base64
-
     carried = base64.b64encode(pack_table(np.array([1, 0, 1], np.uint8))).decode()
     entries = [adopt(), create(1), assign(1, (0, 4)), adopt(2, 3, carried), assign(1, (1, 2), segmentation=1)]
     state = fold(log(*entries))
@@ -83,7 +101,13 @@ def test_adoption_without_table_starts_empty():
 
 
 def test_classes_keep_their_order():
-    entries = [create(1, "a"), create(2, "b"), create(3, "c"), ("class.reorder", {"order": [3, 1]}), create(4, "d")]
+    entries = [
+        create(1, "a"),
+        create(2, "b"),
+        create(3, "c"),
+        ("class.reorder", {"order": [3, 1]}),
+        create(4, "d"),
+    ]
     state = fold(log(*entries))
     assert [label.name for label in state.ordered_classes()] == ["c", "a", "b", "d"]
     assert sorted(label.position for label in state.ordered_classes()) == [0, 1, 2, 3]
@@ -120,14 +144,16 @@ def test_merge_ranges(ranges, merged):
     assert merge_ranges(ranges) == merged
 
 
-range_lists = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6)).map(lambda r: (r[0], r[0] + r[1])), max_size=8)
+range_lists = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(1, 6)).map(lambda r: (r[0], r[0] + r[1])), max_size=8
+)
 
 
 @given(range_lists)
 def test_merge_ranges_keeps_the_leaves_and_leaves_gaps(ranges):
     merged = merge_ranges(ranges)
     assert {i for a, b in merged for i in range(a, b)} == {i for a, b in ranges for i in range(a, b)}
-    assert all(first[1] < second[0] for first, second in zip(merged, merged[1:], strict=False))
+    assert all(first[1] < second[0] for first, second in itertools.pairwise(merged))
 
 
 @given(range_lists, range_lists)
@@ -149,7 +175,7 @@ def test_changes_lead_from_one_table_to_the_other(data):
         assert (old[low:high] != number).all()
         result[low:high] = number
     assert (result == new).all()
-    assert all(first[1] <= second[0] for first, second in zip(runs, runs[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(runs))
 
 
 def test_changes_refuses_tables_of_different_segmentations():

@@ -60,7 +60,14 @@ def test_every_rejection_code_is_described():
     assert {kind.code for kind in classes if isinstance(kind.code, str)} | {"internal"} == described
 
 
-ASSIGN = {"type": "leaves.assign", "client_id": "a", "segmentation": 1, "version": 0, "ranges": [[0, 3]], "class": 2}
+ASSIGN = {
+    "type": "leaves.assign",
+    "client_id": "a",
+    "segmentation": 1,
+    "version": 0,
+    "ranges": [[0, 3]],
+    "class": 2,
+}
 CREATE = {"type": "class.create", "client_id": "a", "name": " Open  water ", "color": "#FF00aa"}
 
 
@@ -96,7 +103,10 @@ def test_parse_refuses_what_is_no_command(text, sentence):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"ranges": [[0, True]]}, r"`ranges`\[0\]\[1\] of leaves.assign cannot be True: input should be a valid integer"),
+        (
+            {"ranges": [[0, True]]},
+            r"`ranges`\[0\]\[1\] of leaves.assign cannot be True: input should be a valid integer",
+        ),
         ({"ranges": [[0]]}, r"`ranges`\[0\]"),
         ({"ranges": [[-1, 4]]}, "greater than or equal to 0"),
         ({"ranges": []}, "at least 1 item"),

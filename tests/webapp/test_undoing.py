@@ -142,7 +142,10 @@ def test_undo_without_visible_effect_says_so(shared, ana, boris):
 def test_undo_of_a_class_that_others_used_tells_what_hides(shared, ana, boris):
     assign(boris, shared, 0, 3, number=2)
     edit = undo(ana, shared)
-    assert edit.payload["remark"] == "With the class, its 3 assigned leaves show as unlabelled; redo brings them back."
+    assert (
+        edit.payload["remark"]
+        == "With the class, its 3 assigned leaves show as unlabelled; redo brings them back."
+    )
     assert table_of(shared) == [0] * 8
     redo(ana, shared)
     assert table_of(shared) == [2] * 3 + [0] * 5
@@ -193,7 +196,7 @@ def test_undo_past_an_adoption_undoes_the_adoption_first(shared, ana, boris, fin
 def test_adoption_stays_while_others_work_on_its_leaves(shared, ana, boris, finer):
     adopt(ana, shared, finer)
     assign(boris, shared, 0, 1)
-    with pytest.raises(ConflictError, match="boris has classified leaves since.*cannot be undone"):
+    with pytest.raises(ConflictError, match=r"boris has classified leaves since.*cannot be undone"):
         undo(ana, shared)
 
 
@@ -250,7 +253,9 @@ def test_adopting_what_is_adopted_or_elsewhere_is_refused(shared, ana, finer):
         adopt(ana, shared, elsewhere)
 
 
-def test_adoption_is_computed_again_when_somebody_classified_meanwhile(shared, ana, boris, finer, monkeypatch):
+def test_adoption_is_computed_again_when_somebody_classified_meanwhile(
+    shared, ana, boris, finer, monkeypatch
+):
     from segmentation import transfer_classes
 
     assign(ana, shared, 0, 1)
@@ -298,7 +303,9 @@ def test_offered_is_the_newer_complete_one(shared, ana, finer):
 steps = st.lists(
     st.tuples(
         st.integers(0, 1),  # who
-        st.sampled_from(["assign", "assign", "unassign", "create", "delete", "rename", "adopt", "undo", "undo", "redo"]),
+        st.sampled_from(
+            ["assign", "assign", "unassign", "create", "delete", "rename", "adopt", "undo", "undo", "redo"]
+        ),
         st.integers(0, 7),
         st.integers(1, 4),
         st.integers(1, 3),
@@ -324,7 +331,12 @@ def test_snapshot_is_the_replay_and_events_lead_to_it(shared, boris, steps):
                 assign(user, project, leaf, min(8, leaf + length), class_number)
             elif what == "unassign":
                 actions.unassign_leaves(
-                    user, project.pk, "", segmentation=project.segmentation_id, version=0, ranges=[(leaf, leaf + 1)]
+                    user,
+                    project.pk,
+                    "",
+                    segmentation=project.segmentation_id,
+                    version=0,
+                    ranges=[(leaf, leaf + 1)],
                 )
             elif what == "create":
                 actions.create_class(user, project.pk, "", name=f"n{next(_ids)}", color="#000000")

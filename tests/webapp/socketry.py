@@ -1,0 +1,41 @@
+"""A browser's end of a socket, for tests (Channels' own needs daphne, which we do not use)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from asgiref.testing import ApplicationCommunicator
+from channels.routing import URLRouter
+
+from webapp.routing import websocket_urlpatterns
+
+
+class Socket(ApplicationCommunicator):
+    def __init__(self, user: Any, path: str) -> None:
+        scope = {
+            "type": "websocket",
+            "path": path,
+            "query_string": b"",
+            "headers": [],
+            "subprotocols": [],
+            "user": user,
+        }
+        super().__init__(URLRouter(websocket_urlpatterns), scope)
+
+    async def connect(self) -> bool:
+        """Whether the handshake was accepted."""
+        await self.send_input({"type": "websocket.connect"})
+        return (await self.receive_output(timeout=5))["type"] == "websocket.accept"
+
+    async def send(self, message: str | bytes) -> None:
+        kind = "text" if isinstance(message, str) else "bytes"
+        await self.send_input({"type": "websocket.receive", kind: message})
+
+    async def receive(self, seconds: float = 5) -> str | bytes:
+        output = await self.receive_output(timeout=seconds)
+        assert output["type"] == "websocket.send", output
+        return output["text"] if output.get("text") is not None else output["bytes"]
+
+    async def disconnect(self) -> None:
+        await self.send_input({"type": "websocket.disconnect", "code": 1000})
+        await self.wait(timeout=5)
