@@ -6,29 +6,26 @@ Window by window, so that memory does not grow with the scene. GDAL's COG driver
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotDoneError
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError  # what rasterio.shutil.copy raises; it has no public name
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, DatasetWriter
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window as DatasetWindow
 
-from segmentation.errors import CancelledError, EmptySceneError, SegmentationError, StorageFullError
+from segmentation.errors import CancelledError, EmptySceneError
 from segmentation.rasters.bands import ROLES_TAG
 from segmentation.rasters.drivers import check_path, readable
 from segmentation.rasters.gcps import warped_by_gcps
@@ -37,6 +34,7 @@ from segmentation.rasters.limits import Limits
 from segmentation.rasters.pixels import Validity, read_raw, to_float32, validity_of
 from segmentation.rasters.scene import Scene, open_scene
 from segmentation.rasters.statistics import BandStatistics
+from segmentation.rasters.storage import writing
 from segmentation.rasters.thumbnail import write_thumbnail
 from segmentation.rasters.windows import BLOCK, Window, n_levels
 
@@ -49,7 +47,6 @@ _WINDOW_BYTES = 32 * 2**20
 _BLOCK_BYTES = 16 * 2**20  # decoded size of a block with all its bands, at most
 _COPY_SHARE = 0.6  # of the whole import, as measured; the rest is overviews and layout
 _POLL_S = 0.1
-_ROOM_BYTES = 8 * 2**20  # a disk with less is full
 
 
 @dataclass(frozen=True)
@@ -116,11 +113,11 @@ def ingest(
     source, folder = check_path(source), Path(folder)
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:12]}.partial")
     try:
-        with _writing(folder):
+        with writing(folder):
             draft.mkdir(parents=True)
         run = _Ingest(source, draft, limits or Limits(), progress or _ignore, cancelled or _never)
         info = run.run()
-        with _writing(folder):
+        with writing(folder):
             _publish(draft, folder)
         return info
     finally:
@@ -164,7 +161,7 @@ class _Ingest:
         work.unlink()
         percentiles = statistics.percentiles()
         with open_scene(cog, _NO_LIMITS) as scene:
-            with _writing(self._draft):
+            with writing(self._draft):
                 write_thumbnail(self._draft / "thumbnail.webp", scene, percentiles)
             info = _describe(scene, statistics, percentiles, self._remarks)
         self._report(1)
@@ -178,7 +175,7 @@ class _Ingest:
         masked = rules.has_rules or np.dtype(scene.dtype).kind == "f"
         windows = _windows(dataset, scene)
         whole_blocks = windows[0].height % BLOCK == 0 or windows[0].height == dataset.height
-        with _writing(work), self._create(work, scene, dataset, whole_blocks) as target:
+        with writing(work), self._create(work, scene, dataset, whole_blocks) as target:
             for done, window in enumerate(windows, start=1):
                 raw, valid = self._read(dataset, bands, rules, window)
                 floats, valid = to_float32(raw, valid)
@@ -242,7 +239,7 @@ class _Ingest:
             "num_threads": str(min(4, os.cpu_count() or 1)),
         }
         expected = max(work.stat().st_size, 1) * 4 / 3
-        with _writing(cog), ThreadPoolExecutor(1, thread_name_prefix="cog") as pool:
+        with writing(cog), ThreadPoolExecutor(1, thread_name_prefix="cog") as pool:
             job = pool.submit(copy_raster, str(work), str(cog), driver="COG", **options)
             try:
                 while True:
@@ -348,33 +345,6 @@ def _publish(draft: Path, folder: Path) -> None:
         return
     for file in draft.iterdir():
         file.replace(folder / file.name)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn errors of writing into a sentence."""
-    try:
-        yield
-    except SegmentationError:
-        raise
-    except (OSError, RasterioError, CPLE_BaseError) as error:
-        if _is_full(error, path):
-            raise StorageFullError(
-                "The disk is full, so the image could not be stored. Free some space, or delete scenes, and try again."
-            ) from error
-        raise SegmentationError(
-            f"The image could not be stored: {error}. Check the disk and the rights on the data folder."
-        ) from error
-
-
-def _is_full(error: BaseException, path: Path) -> bool:
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    if isinstance(error, OSError) and error.errno in codes:
-        return True
-    if any(os.strerror(code) in str(error) for code in codes):
-        return True
-    near = next(parent for parent in (path, *path.parents) if parent.is_dir())
-    return shutil.disk_usage(near).free < _ROOM_BYTES
 
 
 def _ignore(share: float) -> None:
