@@ -18,6 +18,11 @@ __all__ = ["MAX_VERTICES", "ScanEdges", "densified", "parse_area", "to_geojson"]
 MAX_VERTICES = 20_000
 _BEND_PX = 0.05  # how far a projected edge may be from the straight line between its vertices
 _MAX_ROUNDS = 12
+# Repairs take time and memory by the number of crossings, which can be the square of the number of edges.
+_MAX_CROSSINGS = 2_000
+_MAX_NEAR_PAIRS = 1_000_000  # of edges whose boxes overlap: what counting the crossings may cost
+_EDGES_AT_ONCE = 32
+_MAX_PX = 1e9  # farther than any scene reaches
 _WGS84_NAMES = ("CRS84", "EPSG::4326", "EPSG:4326")
 
 Projection = Callable[
@@ -58,6 +63,7 @@ def parse_area(geojson: Any, *, lonlat: bool) -> BaseGeometry:
         )
     rings_of = [[_ring(ring, lonlat) for ring in _sequence(rings)] for rings in polygons]
     shapes = [shapely.Polygon(rings[0], rings[1:]) for rings in rings_of if rings]
+    _check_tangle(shapes)
     repaired = [shapely.make_valid(shape, method="structure", keep_collapsed=False) for shape in shapes]
     united = shapely.union_all(repaired) if len(repaired) > 1 else shapely.union_all(repaired[:1])
     area = _only_polygons(united)
@@ -121,6 +127,15 @@ class ScanEdges:
         top, bottom = np.where(falls[:, None], first, last), np.where(falls[:, None], last, first)
         sloped = top[:, 1] < bottom[:, 1]
         self._top, self._bottom = top[sloped], bottom[sloped]
+
+    def reach(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Rows and columns (first, end, first, end) of a grid outside of which no pixel is inside."""
+        if not len(self._top):
+            return 0, 0, 0, 0
+        xs = np.concatenate([self._top[:, 0], self._bottom[:, 0]])
+        rows = np.clip([self._top[:, 1].min(), self._bottom[:, 1].max() + 1], 0, height).astype(int)
+        cols = np.clip([xs.min(), xs.max() + 1], 0, width).astype(int)
+        return int(rows[0]), int(rows[1]), int(cols[0]), int(cols[1])
 
     def fill(self, row: int, col: int, height: int, width: int) -> NDArray[np.bool_]:
         """True where the center of a pixel of the window lies inside: bool (height, width)."""
@@ -198,9 +213,16 @@ def _ring(value: Any, lonlat: bool) -> NDArray[np.float64]:
             isinstance(number, int | float) and not isinstance(number, bool) for number in pair
         ):
             raise AreaOfInterestError("The area of interest has a position that is not a pair of numbers.")
-        x, y = float(pair[0]), float(pair[1])
+        try:
+            x, y = float(pair[0]), float(pair[1])
+        except OverflowError:  # an integer of hundreds of digits
+            x = y = math.inf
         if not (math.isfinite(x) and math.isfinite(y)):
             raise AreaOfInterestError("The area of interest has a coordinate that is not a finite number.")
+        if not lonlat and max(abs(x), abs(y)) > _MAX_PX:
+            raise AreaOfInterestError(
+                f"The area of interest has the position {x:g}, {y:g}, which is far outside any scene; give pixels (x, y)."
+            )
         if lonlat and not (-540 <= x <= 540 and -90 <= y <= 90):
             raise AreaOfInterestError(
                 f"The area of interest has the position {x:g}, {y:g}, which is no longitude and latitude in degrees; "
@@ -214,6 +236,29 @@ def _ring(value: Any, lonlat: bool) -> NDArray[np.float64]:
             "The area of interest has a ring of fewer than three corners; draw a larger one."
         )
     return np.array(points)
+
+
+def _check_tangle(shapes: list[BaseGeometry]) -> None:
+    """Refuse edges that cross so often that repairing and uniting would take minutes."""
+    if len(shapes) == 1 and shapely.is_valid(shapes[0]):
+        return
+    points, ring = shapely.get_coordinates(shapely.get_rings(shapes), return_index=True)
+    same = ring[1:] == ring[:-1]
+    edges = shapely.linestrings(np.stack([points[:-1], points[1:]], axis=1)[same])
+    tree = shapely.STRtree(edges)
+    near = crossings = 0
+    for start in range(0, len(edges), _EDGES_AT_ONCE):
+        first, second = tree.query(edges[start : start + _EDGES_AT_ONCE])
+        first += start
+        ahead = second > first  # each pair once
+        near += int(ahead.sum())
+        if near <= _MAX_NEAR_PAIRS:
+            crossings += int(shapely.crosses(edges[first[ahead]], edges[second[ahead]]).sum())
+        if near > _MAX_NEAR_PAIRS or crossings > _MAX_CROSSINGS:
+            raise AreaOfInterestError(
+                "The outlines of the area of interest cross each other or themselves thousands of times; "
+                "draw or upload outlines that do not cross."
+            )
 
 
 def _project_ring(points: NDArray[np.float64], project: Projection) -> NDArray[np.float64]:

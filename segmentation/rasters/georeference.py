@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 
 from segmentation.errors import AreaOfInterestError, InvalidArgumentError
 from segmentation.rasters.aoi import ScanEdges, densified, parse_area, to_geojson
-from segmentation.rasters.areas import area_lattice, quad_areas_m2
+from segmentation.rasters.areas import area_factors, area_product, quad_areas_m2
 from segmentation.rasters.lonlat import GridProjection, border, earth_crs
 from segmentation.rasters.mesh import control_points, web_mercator
 from segmentation.rasters.windows import BLOCK
@@ -29,7 +29,7 @@ __all__ = ["Georeference", "earth_crs"]
 
 _OUTLINE_STEPS = 32  # points a side
 _KEPT_AREAS = 16  # areas of interest
-_KEPT_BLOCKS = 8  # blocks of pixel areas, 2 MiB each
+_KEPT_FACTORS = 256  # blocks, 74 kB each
 _CLIP_MARGIN = 0.1  # of the scene's extent: an area of interest is cut to this before it is projected
 
 
@@ -57,7 +57,9 @@ class Georeference:
         )
         self._lock = threading.Lock()
         self._edges: OrderedDict[str, ScanEdges] = OrderedDict()
-        self._areas: OrderedDict[tuple[int, int], NDArray[np.float64]] = OrderedDict()
+        self._factors: OrderedDict[tuple[int, int], tuple[NDArray[np.float64], NDArray[np.float64]]] = (
+            OrderedDict()
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"transform": self.transform, "crs": self.crs, "height": self.height, "width": self.width}
@@ -190,38 +192,40 @@ class Georeference:
         areas = np.empty((height, width))
         for block_row in range(row // BLOCK, -(-(row + height) // BLOCK)):
             for block_col in range(col // BLOCK, -(-(col + width) // BLOCK)):
-                block = self._block_areas(block_row, block_col)
-                top, left = block_row * BLOCK - row, block_col * BLOCK - col
-                rows = slice(max(top, 0), min(top + block.shape[0], height))
-                cols = slice(max(left, 0), min(left + block.shape[1], width))
-                areas[rows, cols] = block[
-                    rows.start - top : rows.stop - top, cols.start - left : cols.stop - left
-                ]
+                rows_factor, cols_factor = self._area_factors(block_row, block_col)
+                top, left = block_row * BLOCK, block_col * BLOCK
+                first_row, end_row = max(row, top), min(row + height, top + len(rows_factor))
+                first_col, end_col = max(col, left), min(col + width, left + cols_factor.shape[1])
+                areas[first_row - row : end_row - row, first_col - col : end_col - col] = area_product(
+                    rows_factor[first_row - top : end_row - top],
+                    cols_factor[:, first_col - left : end_col - left],
+                )
         return areas
 
-    def _block_areas(self, block_row: int, block_col: int) -> NDArray[np.float64]:
+    def _area_factors(
+        self, block_row: int, block_col: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Two narrow matrices whose product is the areas of a block: they are kept, the areas would be too large."""
         key = (block_row, block_col)
         with self._lock:
-            if key in self._areas:
-                self._areas.move_to_end(key)
-                return self._areas[key]
+            if key in self._factors:
+                self._factors.move_to_end(key)
+                return self._factors[key]
         row, col = block_row * BLOCK, block_col * BLOCK
         height, width = min(BLOCK, self.height - row), min(BLOCK, self.width - col)
         if self._is_plain_lonlat:
             # Every pixel of a row is alike, and exactly known; at a pole the last row is cut off.
-            rows, left = row + np.arange(height), np.zeros(height)
+            rows, left = row + np.arange(height), np.full(height, col)
             corner_rows = np.stack([rows, rows, rows + 1, rows + 1])
-            lons, lats = self._projection.to_lonlat(
-                np.stack([left, left + 1, left + 1, left]) + col, corner_rows
-            )
-            areas = np.repeat(quad_areas_m2(lons, lats)[:, None], width, axis=1)
+            lons, lats = self._projection.to_lonlat(np.stack([left, left + 1, left + 1, left]), corner_rows)
+            factors = quad_areas_m2(lons, lats)[:, None], np.ones((1, width))
         else:
-            areas = area_lattice(self._projection.to_lonlat, row, col, height, width)
+            factors = area_factors(self._projection.to_lonlat, row, col, height, width)
         with self._lock:
-            self._areas[key] = areas
-            while len(self._areas) > _KEPT_BLOCKS:
-                self._areas.popitem(last=False)
-        return areas
+            self._factors[key] = factors
+            while len(self._factors) > _KEPT_FACTORS:
+                self._factors.popitem(last=False)
+        return factors
 
     @property
     def _projection(self) -> GridProjection:
@@ -309,10 +313,14 @@ class Georeference:
         west, south, east, north = self.bounds
         reach_lon = max((east - west) * _CLIP_MARGIN, 1e-6)
         reach_lat = max((north - south) * _CLIP_MARGIN, 1e-6)
+        center = self._grid.center_lon
+        if east - west + 2 * reach_lon >= 360:
+            # Around a pole the bounds begin at -180, wherever the center is.
+            west, east = center - 180, center + 180
         around = shapely.box(
-            max(west - reach_lon, self._grid.center_lon - 180),
+            max(west - reach_lon, center - 180),
             max(south - reach_lat, -90),
-            min(east + reach_lon, self._grid.center_lon + 180),
+            min(east + reach_lon, center + 180),
             min(north + reach_lat, 90),
         )
         copies = [
@@ -323,12 +331,14 @@ class Georeference:
         polygons = [
             part for part in shapely.get_parts(near) if part.geom_type == "Polygon" and not part.is_empty
         ]
-        return densified(shapely.multipolygons(polygons), self._grid.from_lonlat)
+        return densified(shapely.MultiPolygon(polygons), self._grid.from_lonlat)
 
     def _holds_a_pixel(self, edges: ScanEdges) -> bool:
+        top, bottom, left, right = edges.reach(self.height, self.width)
         return any(
-            edges.fill(row, 0, min(BLOCK, self.height - row), self.width).any()
-            for row in range(0, self.height, BLOCK)
+            edges.fill(row, col, min(BLOCK, bottom - row), min(BLOCK, right - col)).any()
+            for row in range(top, bottom, BLOCK)
+            for col in range(left, right, BLOCK)
         )
 
     def _place(self) -> str:

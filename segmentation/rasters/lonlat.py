@@ -139,7 +139,9 @@ class GridProjection:
             period, origin_x, origin_lon = self._period
             x = x + period * np.round((origin_x + (lons - origin_lon) * period / 360 - x) / period)
         a, b, c, d, e, f = (~self.transform)[:6]
-        return a * x + b * y + c, d * x + e * y + f
+        there = np.isfinite(x) & np.isfinite(y)
+        x, y = np.where(there, x, 0), np.where(there, y, 0)
+        return np.where(there, a * x + b * y + c, np.inf), np.where(there, d * x + e * y + f, np.inf)
 
     @cached_property
     def center_lon(self) -> float:
