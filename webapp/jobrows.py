@@ -22,6 +22,7 @@ from webapp.models import Project, Scene, Segmentation
 
 __all__ = [
     "ACTIVE",
+    "adopt_missed",
     "adopt_where_missing",
     "cancel_segmentation",
     "fail_import",
@@ -149,15 +150,28 @@ def adopt_where_missing(segmentation: Segmentation) -> None:
             logger.info("project %s was deleted before it got its first segmentation", project_id)
 
 
+def adopt_missed() -> None:
+    """Give projects without segmentation the one of their scene (a server died in between, or theirs was deleted)."""
+    waiting = Project.objects.filter(segmentation=None, scene__segmentations__n_leaves__gt=0).distinct()
+    for project in waiting.select_related("scene", "owner"):
+        best = _adoptable(project)
+        if best is not None:
+            adopt_where_missing(best)
+
+
+def _adoptable(project: Project) -> Segmentation | None:
+    """The newest complete segmentation of its scene, else one that computes and has its codebook."""
+    rows = Segmentation.objects.filter(scene=project.scene_id).order_by("-pk")
+    complete = rows.filter(state=Segmentation.State.COMPLETE).first()
+    return complete or rows.filter(state__in=ACTIVE, n_leaves__gt=0).first()
+
+
 def start_project(project: Project) -> Segmentation | None:
     """Adopt what the scene has; the segmentation that is still to be submitted, where it has nothing."""
     # The lock on the scene keeps two projects made at once from starting two segmentations.
     scene = Scene.objects.select_for_update().get(pk=project.scene_id)
     rows = Segmentation.objects.filter(scene=scene).order_by("-pk")
-    best = (
-        rows.filter(state=Segmentation.State.COMPLETE).first()
-        or rows.filter(state__in=ACTIVE, n_leaves__gt=0).first()
-    )
+    best = _adoptable(project)
     if best is not None:
         adopt_first(project.pk, best)
         return None

@@ -168,6 +168,7 @@ class Runner:
         for job, row in sorted(wanted.items(), key=lambda item: _key_of(item[0])):
             if job not in self._runs:
                 self._begin(job, row)
+        jobrows.adopt_missed()
         self._sweep(wanted)
 
     def _begin(self, job: str, row: Segmentation | Scene) -> None:
