@@ -16,7 +16,7 @@ from segmentation.errors import AreaOfInterestError
 __all__ = ["MAX_VERTICES", "ScanEdges", "densified", "parse_area", "to_geojson"]
 
 MAX_VERTICES = 20_000
-_BEND_PX = 0.05  # how far a projected edge may be from the straight line between its vertices
+_BEND_PX = 0.02  # how far a projected edge may be from the straight line between its vertices
 _MAX_ROUNDS = 12
 # Repairs take time and memory by the number of crossings, which can be the square of the number of edges.
 _MAX_CROSSINGS = 2_000
@@ -96,7 +96,7 @@ def densified(area: BaseGeometry, project: Projection) -> BaseGeometry:
     Returns
     -------
     shapely Polygon or MultiPolygon
-        In pixel coordinates, within 0.05 px of the true curves; valid, perhaps empty.
+        In pixel coordinates, within about 0.02 px of the true curves; valid, perhaps empty.
     """
     shapes = []
     for part in shapely.get_parts(area):
