@@ -71,7 +71,9 @@ def synthetic_scene(
         )
     random = np.random.default_rng(seed)
     truth = _landscape(height, width, random)
-    wavelengths = np.array(_NAMED.get(n_bands) or np.linspace(*_WAVELENGTHS_UM[[0, -1]], n_bands))
+    wavelengths = np.array(
+        _NAMED.get(n_bands) or np.linspace(_WAVELENGTHS_UM[0], _WAVELENGTHS_UM[-1], n_bands)
+    )
     spectra = np.stack(
         [np.interp(wavelengths, _WAVELENGTHS_UM, row) for row in _REFLECTANCE]
     )  # (class, band)
@@ -154,9 +156,9 @@ def write_scene(
     # Formats that are written in one go, and masks, need a file to copy from.
     direct = driver in ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")
     with rasterio.open(path, "w", driver=driver if direct else "COG", **profile, **options) as target:
-        target.write(bands)
-        if alpha is not None and driver == "GTiff":
+        if alpha is not None and driver == "GTiff":  # before any pixel: the header cannot change afterwards
             target.colorinterp = [*target.colorinterp[:-1], ColorInterp.alpha]
+        target.write(bands)
         if names:
             target.descriptions = tuple(names)
         if mask is not None:

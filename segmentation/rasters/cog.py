@@ -174,7 +174,7 @@ class _Ingest:
         statistics = BandStatistics(len(bands), dataset.height * dataset.width)
         masked = rules.has_rules or np.dtype(scene.dtype).kind == "f"
         windows = _windows(dataset, scene)
-        whole_blocks = windows[0].height % BLOCK == 0 or windows[0].height == dataset.height
+        whole_blocks = windows[0].height % _block_side(scene) == 0 or len(windows) == 1
         with writing(work), self._create(work, scene, dataset, whole_blocks) as target:
             for done, window in enumerate(windows, start=1):
                 raw, valid = self._read(dataset, bands, rules, window)

@@ -276,7 +276,9 @@ def _check_header(dataset: DatasetReader, path: Path, limits: Limits) -> None:
     # Blocks of interleaved bands are decoded for all bands at once.
     block_height, block_width = dataset.block_shapes[0]
     limits.check_block(path, block_height * block_width * widest * dataset.count)
-    if ColorInterp.palette in dataset.colorinterp:
+    # GDAL gives every 1-bit image a palette of black and white; two values are a mask, whatever their colors.
+    one_bit = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1"
+    if ColorInterp.palette in dataset.colorinterp and not one_bit:
         raise UnsupportedSceneError(
             f'"{path.name}" is a picture with a palette: its numbers are entries of a color table, not measurements. '
             "Convert it to red, green and blue first, for example with gdal_translate -expand rgb."
