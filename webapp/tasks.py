@@ -7,6 +7,7 @@ they report on the way as events of :data:`TOPIC`.
 from __future__ import annotations
 
 import errno
+import importlib
 import shutil
 import threading
 import time
@@ -139,6 +140,8 @@ def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[s
 
 def warm_up() -> None:
     """Import what the first job needs, while nobody waits."""
+    for module in ("segmentation.pipeline", "segmentation.rasters.cog"):
+        importlib.import_module(module)
 
 
 def _outcome(folder: JobFolder, work: Callable[[], Result]) -> Result:
