@@ -25,6 +25,7 @@ from segmentation.clustering.colors import cluster_colors
 from segmentation.clustering.pooling import region_sums
 from segmentation.clustering.superpixels import default_superpixel_px, find_superpixels
 from segmentation.errors import CancelledError, EmptySceneError, InvalidArgumentError
+from segmentation.features.filters import FilterBank
 from segmentation.features.normalize import BandScaling, FeatureScaling
 from segmentation.features.sampling import is_sampled_whole, sample_windows
 from segmentation.rasters.cache import BlockReader
@@ -245,7 +246,7 @@ class _Run:
         share = sum(window.height * window.width for window in windows) / (
             self.scene.height * self.scene.width
         )
-        feature_scaling = FeatureScaling.fit(features, pixels)
+        feature_scaling = FeatureScaling.fit(features, pixels, FilterBank(work.scaling.n_channels).importance)
         standard = feature_scaling(features)
         codebook, tree = build_codebook(
             standard,

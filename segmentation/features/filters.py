@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,6 +26,8 @@ ALIGNMENT = 2 ** (N_SCALES - 1)  # pixels; the coarsest cell
 _RADIUS = 3  # taps on each side of a Gaussian of one cell: 99.7 % of its weight
 # The coarsest scale reaches furthest: its kernel, one cell for central differences, one for the interpolation.
 HALO = (_RADIUS + 2) * ALIGNMENT
+# Coarse scales tell forest from a single tree, yet in full they would draw bands along every coast.
+_IMPORTANCE = (1.0, 0.7, 0.5, 0.35, 0.25)
 _EPSILON = 1e-6
 _FLOOR = 1e-5  # squared; of bands scaled to about one
 
@@ -44,6 +48,11 @@ class FilterBank:
     def n_features(self) -> int:
         """Number of features of each pixel."""
         return N_SCALES * (self.n_channels + 2)
+
+    @property
+    def importance(self) -> NDArray[np.float32]:
+        """How much each feature says in a distance, shape (D,): the coarser its scale, the less."""
+        return np.repeat(np.array(_IMPORTANCE, np.float32), self.n_channels + 2)
 
     @property
     def names(self) -> list[str]:

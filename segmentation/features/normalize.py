@@ -80,17 +80,32 @@ class BandScaling:
 
 @dataclass(frozen=True)
 class FeatureScaling:
-    """Standardizes features: ``mean`` and ``deviation``, float32 (D,)."""
+    """Brings features to one scale: x -> (x - ``mean``) / ``deviation``, both float32 (D,)."""
 
     mean: NDArray[np.float32]
     deviation: NDArray[np.float32]
 
     @classmethod
-    def fit(cls, samples: NDArray[np.float32], weights: NDArray[np.float32]) -> FeatureScaling:
-        """Measure sampled superpixels, shape (N, D), each counting with its weight, shape (N,)."""
+    def fit(
+        cls, samples: NDArray[np.float32], weights: NDArray[np.float32], importance: NDArray[np.float32]
+    ) -> FeatureScaling:
+        """Measure sampled superpixels.
+
+        Parameters
+        ----------
+        samples : float32 array, shape (N, D)
+            Features of each superpixel.
+        weights : float32 array, shape (N,)
+            How much each counts (its pixels).
+        importance : float32 array, shape (D,)
+            Standard deviation that each feature is to have: how much it says in a distance.
+        """
         mean = np.average(samples, axis=0, weights=weights)
         deviation = np.sqrt(np.average(np.square(samples - mean), axis=0, weights=weights))
-        return cls(mean.astype(np.float32), np.where(deviation > 1e-6, deviation, 1.0).astype(np.float32))
+        # A feature that is constant, but for rounding, says nothing.
+        return cls(
+            mean.astype(np.float32), (np.where(deviation > 1e-6, deviation, 1.0) / importance).astype(np.float32)
+        )
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Standardize feature vectors, shape (N, D)."""
