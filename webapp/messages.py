@@ -6,7 +6,7 @@ A test compares the two registries at the end with the tables of that page.
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args
 
 from pydantic import (
     AfterValidator,
@@ -180,7 +180,7 @@ _MODELS: tuple[type[Command], ...] = (
     FetchState,
 )
 COMMANDS: dict[str, type[Command]] = {
-    model.model_fields["type"].annotation.__args__[0]: model for model in _MODELS
+    get_args(model.model_fields["type"].annotation)[0]: model for model in _MODELS
 }
 
 _AnyCommand = Annotated[
@@ -318,7 +318,7 @@ class HeartbeatEvent(TypedDict):
 
 
 class EventType(NamedTuple):
-    type: str
+    name: str
     payload: type
 
 
@@ -331,7 +331,7 @@ _EVENT_TYPES = (
     EventType("statistics.changed", StatisticsChangedEvent),
     EventType("heartbeat", HeartbeatEvent),
 )
-EVENTS: dict[str, type] = {kind.type: kind.payload for kind in _EVENT_TYPES}
+EVENTS: dict[str, type] = {kind.name: kind.payload for kind in _EVENT_TYPES}
 
 
 def event(kind: str, payload: Any) -> str:
