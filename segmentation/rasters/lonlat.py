@@ -59,7 +59,11 @@ def _is_on_earth(grid: GridProjection) -> bool:
     """Whether every probed point of the grid's border has a longitude and latitude."""
     if not np.isfinite(grid.transform.determinant) or grid.transform.determinant == 0:
         return False
-    lons, lats = grid.raw_lonlat(*border(grid.height, grid.width, 16))
+    cols, rows = border(grid.height, grid.width, 16)
+    y = grid.transform.d * cols + grid.transform.e * rows + grid.transform.f
+    if np.abs(y).max() > 1.01 * grid.y_limit:
+        return False  # no cells that stick out over a pole, but meters or pixels taken for degrees
+    lons, lats = grid.raw_lonlat(cols, rows)
     return bool((np.isfinite(lons) & np.isfinite(lats) & (np.abs(lons) <= 720)).all())
 
 
@@ -103,7 +107,7 @@ class GridProjection:
         return _horizontal(self._wkt)
 
     @cached_property
-    def _y_limit(self) -> float:
+    def y_limit(self) -> float:
         """Largest ordinate that exists: 90 degrees in the unit of a geographic CRS."""
         if not self._crs.is_geographic:
             return float("inf")
@@ -114,7 +118,7 @@ class GridProjection:
         cols, rows = np.asarray(cols, np.float64), np.asarray(rows, np.float64)
         a, b, c, d, e, f = self.transform[:6]
         # Grids of cell centers that start on a pole stick out half a cell.
-        y = np.clip(d * cols + e * rows + f, -self._y_limit, self._y_limit)
+        y = np.clip(d * cols + e * rows + f, -self.y_limit, self.y_limit)
         x = np.array(a * cols + b * rows + c)
         lons, lats = _transformer(self._wkt).transform(x, y)
         return np.asarray(lons, np.float64), np.asarray(lats, np.float64)

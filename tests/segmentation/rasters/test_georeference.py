@@ -293,6 +293,10 @@ def test_earth_crs_wants_the_whole_grid_on_earth():
     assert earth_crs(full_disk, Affine(3000, 0, -5.5e6, 0, -3000, 5.5e6), 3667, 3667) is None
     assert earth_crs(full_disk, Affine(3000, 0, -1e6, 0, -3000, 1e6), 600, 600) is not None
     assert earth_crs("EPSG:32633", Affine(0, 0, 5e5, 0, 0, 5e6), 10, 10) is None
+    assert earth_crs("EPSG:4326", Affine(1, 0, 0, 0, -1, 0), 400, 300) is None  # rows taken for degrees
+    assert (
+        earth_crs("EPSG:4326", Affine(0.5, 0, -0.25, 0, -0.5, 90.25), 361, 720) is not None
+    )  # half a cell over
 
 
 def test_georeference_can_be_shared_by_threads_and_pickled():
