@@ -1,0 +1,1 @@
+"""A class map as polygons: a valid coverage, streamed as GeoJSON."""
