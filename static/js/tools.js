@@ -17,6 +17,7 @@ export class Tools extends Emitter {
     #last = null; // last pointer position over the map
     #frame = 0;
     #skipClick = false;
+    #cancelled = false; // a stroke was broken off with its button still down
 
     constructor(map, layer, state, commands, options = {}) {
         super();
@@ -182,20 +183,28 @@ export class Tools extends Emitter {
 
     #onUp(event) {
         const stroke = this.#stroke;
+        if (this.#cancelled) this.#swallowClick();
         if (!stroke || event.pointerId !== stroke.id) return;
         this.#endStroke();
         if (!stroke.moved) return; // a click, which comes by itself
-        this.#skipClick = true;
-        setTimeout(() => (this.#skipClick = false), 0); // the click follows in this very turn
+        this.#swallowClick();
         const ranges = [...stroke.clusters.values()];
         const point = this.#pixelAt(stroke.points[0]);
         if (stroke.erase) this.commands.unassign(ranges, point);
         else this.commands.assign(ranges, point);
     }
 
+    /** The end of a stroke is no click; the browser reports one in this very turn. */
+    #swallowClick() {
+        this.#cancelled = false;
+        this.#skipClick = true;
+        setTimeout(() => (this.#skipClick = false), 0);
+    }
+
     /** @returns {boolean} whether there was one */
     cancelStroke() {
         if (!this.#stroke) return false;
+        this.#cancelled = true; // the button is still down
         this.#endStroke();
         return true;
     }

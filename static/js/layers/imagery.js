@@ -1,5 +1,6 @@
 /** The scene's own tiles, and a base map below them where the settings name one. */
 
+const FIRST_IMAGERY = "clusternet:first-imagery";
 const KEEP_ZOOMING = 8; // zoom levels past the scene's finest tiles
 
 /** An empty map in the right coordinates: Web Mercator, or the scene's pixels where it has no CRS. */
@@ -21,11 +22,13 @@ export function createMap(element, info) {
 }
 
 export class Imagery {
+    #opacity = 1;
+
     constructor(map, scene, tileUrl, basemap, bounds) {
         this.map = map;
         this.tileUrl = tileUrl;
         const { info } = scene;
-        this.layer = L.tileLayer("", {
+        this.options = {
             bounds,
             minNativeZoom: info.min_zoom,
             maxNativeZoom: info.max_zoom,
@@ -33,23 +36,31 @@ export class Imagery {
             maxZoom: map.getMaxZoom(),
             attribution: scene.attribution ? escapeText(scene.attribution) : "",
             keepBuffer: 3,
-        });
-        this.layer.once("tileload", () => performance.mark("clusternet:first-imagery"));
-        this.basemap = basemap && info.crs
-            ? L.tileLayer(basemap.url, { attribution: basemap.attribution, maxZoom: map.getMaxZoom(), maxNativeZoom: 19, zIndex: 0 })
-            : null;
+        };
+        this.layer = null;
+        const below = { attribution: basemap?.attribution, maxZoom: map.getMaxZoom(), maxNativeZoom: 19, zIndex: 0 };
+        this.basemap = basemap && info.crs ? L.tileLayer(basemap.url, below) : null;
     }
 
+    /**
+     * Show other bands or another stretch. A new layer takes over once its tiles are there: no flash, and Leaflet's
+     * own redraw() asks for tiles of fractional zoom levels.
+     */
     setQuery(query) {
         if (query === this.query) return;
         this.query = query;
-        this.layer.setUrl(`${this.tileUrl}?${query}`, true);
-        if (this.map.hasLayer(this.layer)) this.layer.redraw();
-        else this.layer.addTo(this.map);
+        const before = this.layer;
+        this.layer = L.tileLayer(`${this.tileUrl}?${query}`, { ...this.options, opacity: this.#opacity });
+        this.layer.once("tileload", () => {
+            if (!performance.getEntriesByName(FIRST_IMAGERY).length) performance.mark(FIRST_IMAGERY);
+        });
+        if (before) this.layer.once("load", () => before.remove());
+        this.layer.addTo(this.map);
     }
 
     setOpacity(opacity) {
-        this.layer.setOpacity(opacity);
+        this.#opacity = opacity;
+        this.layer?.setOpacity(opacity);
     }
 
     showBasemap(shown) {

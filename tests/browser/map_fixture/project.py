@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from world import N_LEAVES, World
+from tests.browser.map_fixture.world import N_LEAVES, World
 
 
 class RejectedError(Exception):
@@ -133,7 +133,13 @@ class Project:
             if command["name"] == "refuse me":
                 raise RejectedError("conflict", "The name “refuse me” is refused, for the test.")
             number = len(self.classes) + 1
-            new = {"number": number, "name": command["name"], "color": command["color"], "position": number, "deleted": False}
+            new = {
+                "number": number,
+                "name": command["name"],
+                "color": command["color"],
+                "position": number,
+                "deleted": False,
+            }
             self.classes.append(new)
         elif kind == "class.rename":
             self._label(command["class"])["name"] = command["name"]

@@ -1,4 +1,4 @@
-"""A small ASGI server that plays the real one for the map page: `python server.py PORT`.
+"""A small ASGI server that plays the real one for the map page: `python -m tests.browser.map_fixture.server PORT`.
 
 It renders the page's own templates, serves static files (Leaflet from django-leaflet) and speaks docs/protocol.md over
 synthetic scenes: project 1 north up, 2 rotated, 3 without CRS, 4 north up and still computing.
@@ -25,12 +25,15 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.urls import path as url_path
 from PIL import Image
-from project import Project, RejectedError
-from world import N_LEAVES, World, statistics_bytes, tree_bytes
+
+from tests.browser.map_fixture.project import Project, RejectedError
+from tests.browser.map_fixture.world import N_LEAVES, World, statistics_bytes, tree_bytes
 
 ROOT = Path(__file__).resolve().parents[3]
 LEAFLET = Path(importlib.util.find_spec("leaflet").submodule_search_locations[0]) / "static"
-POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'"
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; connect-src 'self'"
+)
 HEARTBEAT_S = 1.0
 COMPUTE_S = 0.25  # between two finished blocks of project 4
 
@@ -64,7 +67,11 @@ PROJECTS: dict[int, Live] = {}
 
 def reset(number: int) -> Live:
     sockets = PROJECTS[number].sockets if number in PROJECTS else {}
-    live = Live(Project(WORLDS[number], computing=number == 4, segmentation_state="running" if number == 4 else "complete"))
+    live = Live(
+        Project(
+            WORLDS[number], computing=number == 4, segmentation_state="running" if number == 4 else "complete"
+        )
+    )
     live.sockets = sockets
     PROJECTS[number] = live
     return live
@@ -82,7 +89,9 @@ def page(number: int) -> bytes:
         "basemap": None,
     }
     project = {"pk": number, "name": "Fixture project"}
-    return render_to_string("map/map.html", {"project": project, "scene": world.scene(), "config": config}).encode()
+    return render_to_string(
+        "map/map.html", {"project": project, "scene": world.scene(), "config": config}
+    ).encode()
 
 
 def tile(z: int, x: int, y: int) -> bytes:
@@ -121,10 +130,14 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
             live.project.commands.append({"type": "rest", "path": path})
             return 200, "application/json", b"{}", False
         case ["api", "scenes", number, "segmentations"] if method == "POST":
-            PROJECTS[int(number)].project.commands.append({"type": "rest", "path": path, "body": json.loads(body)})
+            PROJECTS[int(number)].project.commands.append(
+                {"type": "rest", "path": path, "body": json.loads(body)}
+            )
             return 201, "application/json", b"{}", False
         case ["api", "segmentations", number] if method == "DELETE":
-            PROJECTS[int(number) // 10].project.commands.append({"type": "rest", "path": path, "query": query})
+            PROJECTS[int(number) // 10].project.commands.append(
+                {"type": "rest", "path": path, "query": query}
+            )
             return 409, "application/json", b'{"detail": "A project shows this segmentation."}', False
         case ["control", number, "commands"]:
             return 200, "application/json", json.dumps(PROJECTS[int(number)].project.commands).encode(), False
@@ -159,7 +172,11 @@ async def http(scope, receive, send) -> None:
     else:
         query = parse_qs(scope["query_string"].decode())
         status, kind, data, zipped = answer(method, path, query, body)
-    headers = [(b"content-type", kind.encode()), (b"content-security-policy", POLICY.encode()), (b"cache-control", b"no-store")]
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-security-policy", POLICY.encode()),
+        (b"cache-control", b"no-store"),
+    ]
     if zipped:
         headers.append((b"content-encoding", b"gzip"))
         data = gzip.compress(data, 1)
@@ -207,13 +224,21 @@ async def send_blocks(live: Live, connection: dict[str, Any]) -> None:
             continue
         if live.is_ready(level, row, col):
             connection["sent"].add((level, row, col))
-            await connection["send"]({"type": "websocket.send", "bytes": world.block(level, row, col, segmentation)})
+            await connection["send"](
+                {"type": "websocket.send", "bytes": world.block(level, row, col, segmentation)}
+            )
             continue
         for done in live.done:
             ratio = 2**level
-            if level and (done[0] // ratio, done[1] // ratio) == (row, col) and (level, done) not in connection["patches"]:
+            if (
+                level
+                and (done[0] // ratio, done[1] // ratio) == (row, col)
+                and (level, done) not in connection["patches"]
+            ):
                 connection["patches"].add((level, done))
-                await connection["send"]({"type": "websocket.send", "bytes": world.patch(*done, level, segmentation)})
+                await connection["send"](
+                    {"type": "websocket.send", "bytes": world.patch(*done, level, segmentation)}
+                )
 
 
 async def compute(live: Live) -> None:
@@ -296,7 +321,12 @@ async def handle(live: Live, connection: dict[str, Any], command: dict[str, Any]
                 await publish(live, live.project.apply(command))
             except RejectedError as error:
                 await reply(
-                    {"type": "command.rejected", "client_id": command["client_id"], "code": error.code, "message": str(error)}
+                    {
+                        "type": "command.rejected",
+                        "client_id": command["client_id"],
+                        "code": error.code,
+                        "message": str(error),
+                    }
                 )
 
 
@@ -312,7 +342,9 @@ async def app(scope, receive, send) -> None:
 
 def main() -> None:
     settings.configure(
-        TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [ROOT / "templates"]}],
+        TEMPLATES=[
+            {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [ROOT / "templates"]}
+        ],
         STATIC_URL="/static/",
         ROOT_URLCONF=__name__,
         INSTALLED_APPS=["django.contrib.staticfiles"],
@@ -320,7 +352,9 @@ def main() -> None:
     django.setup()
     for number in WORLDS:
         reset(number)
-    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", ws_per_message_deflate=False)
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", ws_per_message_deflate=False
+    )
 
 
 if __name__ == "__main__":

@@ -116,7 +116,9 @@ class World:
             "info": self.info(),
         }
 
-    def _frame(self, level, row, col, ids: np.ndarray, row_offset: int, col_offset: int, segmentation: int) -> bytes:
+    def _frame(
+        self, level, row, col, ids: np.ndarray, row_offset: int, col_offset: int, segmentation: int
+    ) -> bytes:
         height, width = self.level(level).shape
         used_height = min(BLOCK, height - row * BLOCK)
         used_width = min(BLOCK, width - col * BLOCK)
@@ -171,12 +173,12 @@ def tree_bytes() -> bytes:
     middle = (low.astype(float) + high) / 2 / n
     phases = np.stack([middle, middle + 1 / 3, middle + 2 / 3], -1)
     rgb = (127 + 90 * np.cos(2 * np.pi * phases) + 30 * ((low % 2)[:, None] - 0.5)).clip(0, 255).astype("u1")
-    return (
-        struct.pack("<II", n, 0) + parent.tobytes() + low.tobytes() + high.tobytes() + rgb.tobytes()
-    )
+    return struct.pack("<II", n, 0) + parent.tobytes() + low.tobytes() + high.tobytes() + rgb.tobytes()
 
 
 def statistics_bytes(world: World, complete: bool) -> bytes:
     pixels = world.counts()
     area = pixels * 100.0 if world.has_crs else np.full(N_LEAVES, np.nan)
-    return struct.pack("<IIII", N_LEAVES, int(complete), 0, 0) + pixels.tobytes() + area.astype("<f8").tobytes()
+    return (
+        struct.pack("<IIII", N_LEAVES, int(complete), 0, 0) + pixels.tobytes() + area.astype("<f8").tobytes()
+    )
