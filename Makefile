@@ -1,4 +1,4 @@
-# make run [IMAGE=own.tif] [PORT=8000] [HOST=127.0.0.1]     make test     make lint     make clean
+# make run [IMAGE=own.tif | DEMO=harbour] [PORT=8000] [HOST=127.0.0.1]     make test     make lint     make clean
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -13,13 +13,13 @@ PYTEST := $(RUN) -m pytest
 .PHONY: help run test test-fast test-browser lint format clean chromium
 
 help:
-	@echo "make run     start ClusterNet and print a link (IMAGE=own.tif, PORT=8000, HOST=127.0.0.1)"
+	@echo "make run     start ClusterNet and print a link (IMAGE=own.tif or DEMO=harbour, PORT=8000, HOST=127.0.0.1)"
 	@echo "make test    run every test (test-fast: all but the browser; test-browser: only those)"
 	@echo "make lint    ruff, ruff format --check, mypy"
 	@echo "make clean   remove the virtual environment and caches; the data folder stays"
 
 run: $(VENV)/.installed
-	@$(RUN) manage.py run $(if $(IMAGE),--image "$(IMAGE)")
+	@$(RUN) manage.py run $(if $(IMAGE),--image "$(IMAGE)") $(if $(DEMO),--demo "$(DEMO)")
 
 test: test-fast test-browser
 

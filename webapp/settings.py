@@ -67,7 +67,9 @@ GDAL_ENVIRONMENT = {
     "GDAL_TIFF_INTERNAL_MASK": "YES",
     "VSI_CACHE": "FALSE",
 }
-for _name, _value in GDAL_ENVIRONMENT.items():
+# Dask reads its levels when it is imported, and would tell of every connection.
+DASK_ENVIRONMENT = {"DASK_LOGGING__DISTRIBUTED": "warning"}
+for _name, _value in {**GDAL_ENVIRONMENT, **DASK_ENVIRONMENT}.items():
     os.environ.setdefault(_name, _value)
 
 # --- where things are ------------------------------------------------------------------------------------

@@ -47,7 +47,7 @@ def submitted(monkeypatch) -> dict[str, list]:
     monkeypatch.setattr(
         jobs, "submit_import", lambda scene, path: calls["imports"].append((scene, Path(path)))
     )
-    monkeypatch.setattr(jobs, "project_created", lambda project: calls["projects"].append(project))
+    monkeypatch.setattr(jobs, "project_created", calls["projects"].append)
     return calls
 
 

@@ -141,7 +141,7 @@ def test_sweep_removes_what_no_row_speaks_of(litter):
 
 
 def test_sweep_leaves_what_is_young(litter):
-    keep, orphans = litter
+    _, orphans = litter
     for path in orphans:
         age(path, 5)
     assert storage.find_orphans() == []

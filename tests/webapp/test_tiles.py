@@ -304,10 +304,10 @@ def test_forget_closes_readers(make_scene):
 def test_readers_drop_one_that_failed(make_scene):
     readers = tile_render._Readers()
     scene = make_scene(crs=None)
-    lent = None
-    with pytest.raises(rasterio.errors.RasterioError), readers.lend(scene.cog_path) as lent:  # noqa: PT012
-        raise rasterio.errors.RasterioIOError("read failed")
-    assert lent.dataset.closed
+    seen = []
+    with pytest.raises(rasterio.errors.RasterioError), readers.lend(scene.cog_path) as lent:
+        raise seen.append(lent.dataset) or rasterio.errors.RasterioIOError("read failed")
+    assert seen[0].closed
     assert readers._lent == {}
 
 

@@ -28,4 +28,6 @@ class Command(PlainCommand):
             user, created = get_or_create_user(options["name"])
             link = (options["url"].rstrip("/") or server_url()) + make_sign_in_path(user)
         who = f"{'New user' if created else 'User'} {user.username}"
-        self.stdout.write(f"{who}: this link signs in once, within {settings.SIGN_IN_LINK_HOURS} hours:\n{link}")
+        self.stdout.write(
+            f"{who}: this link signs in once, within {settings.SIGN_IN_LINK_HOURS} hours:\n{link}"
+        )

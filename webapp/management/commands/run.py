@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from segmentation.rasters.demo import DEMOS, fetch_demo
 from webapp import launch, storage
 from webapp.accounts import get_or_create_user, make_sign_in_path
 from webapp.imports import import_file
@@ -27,6 +28,7 @@ class Command(PlainCommand):
         parser.add_argument(
             "--image", default="", help="raster to import and open (GeoTIFF, JPEG 2000, PNG, JPEG)"
         )
+        parser.add_argument("--demo", default="", choices=["", *DEMOS], help="demo scene to fetch and open")
         parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,7 +37,7 @@ class Command(PlainCommand):
             # The port first: whoever has to choose another one should not wait for an import to hear it.
             listener = launch.bind(settings.HOST, settings.PORT)
             try:
-                page, user = self._prepare(image)
+                page, user = self._prepare(image, options["demo"])
                 link = launch.remember_url() + make_sign_in_path(user, page)
                 from webapp.asgi import application  # loads the job engine; not needed for the errors above
             except BaseException:
@@ -61,7 +63,7 @@ class Command(PlainCommand):
             raise CommandError(f"IMAGE={text} {what}; give the path of one image file.")
         return path
 
-    def _prepare(self, image: Path | None) -> tuple[str, User]:
+    def _prepare(self, image: Path | None, demo: str) -> tuple[str, User]:
         """Database, user, scene and project; the path of the page to open."""
         call_command("migrate", verbosity=0)
         storage.sweep()
@@ -69,16 +71,23 @@ class Command(PlainCommand):
         project = None
         if image is not None:
             project = self._project_of(user, image)
-        elif not Scene.objects.filter(owner=user).exists():
-            project = self._demo_project(user)
+        elif demo or not Scene.objects.filter(owner=user).exists():
+            project = self._demo_project(user, demo or "sentinel2")
         return launch.start_page(user, project), user
 
-    def _project_of(self, user: User, image: Path) -> Project:
+    def _demo_project(self, user: User, name: str) -> Project:
+        self.stderr.write("Fetching the demo scene ...")
+        demo = fetch_demo(settings.DATA_DIR / "demo", name)
+        if demo.remark:
+            self.stderr.write(demo.remark)
+        return self._project_of(user, demo.path, name=demo.title, attribution=demo.attribution)
+
+    def _project_of(self, user: User, image: Path, *, name: str = "", attribution: str = "") -> Project:
         record = launch.ImportRecord()
         scene = record.find(user, image)
         if scene is None:
             check_room(user, image.stat().st_size)
-            with launch.print_progress(self.stderr, f"Importing {image.name}") as progress:
-                scene = import_file(user, image, progress=progress)
+            with launch.print_progress(self.stderr, f"Importing {name or image.name}") as progress:
+                scene = import_file(user, image, name=name, attribution=attribution, progress=progress)
             record.add(image, scene)
         return scene.projects.first() or create_project(user, scene, scene.name)
