@@ -8,7 +8,7 @@ import { BLOCK, blocksUnder, inflate, levelForScale, NODATA } from "../model/blo
 import { Emitter } from "../model/emitter.js";
 import { SceneGrid } from "../model/grid.js";
 import { BlockCache } from "./BlockCache.js";
-import { currentView, toContainer, toPlane } from "./view.js";
+import { currentView, startAnimation, toContainer, toPlane } from "./view.js";
 
 const defaults = {
     smallestTexel: 0.75, // device pixels: below it the next coarser level is drawn
@@ -184,7 +184,7 @@ export class ClusterLayer extends Emitter {
     }
 
     #onZoomAnimation(event) {
-        this.#animation = { center: event.center, zoom: event.zoom, fromZoom: this.map.getZoom() };
+        this.#animation = startAnimation(this.map, event);
         this.redraw();
     }
 

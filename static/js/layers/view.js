@@ -4,8 +4,8 @@
  * Leaflet's CRS maps projected metres to world pixels with one affine transformation and a scale; for scenes without
  * CRS a pixel of the scene is 2^-maxZoom of Leaflet's unit, so that zoom `maxZoom` shows one tile pixel a scene pixel.
  */
-function planeToWorld(map, info) {
-    const scale = map.options.crs.scale(map.getZoom());
+function planeToWorld(map, info, leafletZoom) {
+    const scale = map.options.crs.scale(leafletZoom);
     if (!info.crs) {
         const unit = scale / 2 ** info.max_zoom;
         return { scaleX: unit, scaleY: unit, x: 0, y: 0 };
@@ -29,27 +29,29 @@ function animationProgress(map, animation) {
  * The current view: the container's CSS pixel of plane position (X, Y) is (X * scaleX + x, Y * scaleY + y).
  * @param {L.Map} map
  * @param {object} info scene info
- * @param {{zoom: number, center: L.LatLng, fromZoom: number} | null} animation running zoom animation
+ * @param {object | null} animation running zoom animation, as `startAnimation` gives it
  */
 export function currentView(map, info, animation = null) {
-    const world = planeToWorld(map, info);
-    const origin = map.getPixelOrigin();
+    const world = planeToWorld(map, info, animation ? animation.fromZoom : map.getZoom());
     const pane = map._getMapPanePos();
-    let [zoom, originX, originY] = [1, origin.x, origin.y];
+    let [zoom, origin] = [1, map.getPixelOrigin()];
     if (animation) {
         // Tiles move linearly (in the transition's own time) from where they are to where they will be.
         const t = animationProgress(map, animation);
-        const target = map._getNewPixelOrigin(animation.center, animation.zoom);
         zoom = 1 + t * (map.getZoomScale(animation.zoom, animation.fromZoom) - 1);
-        originX += t * (target.x - origin.x);
-        originY += t * (target.y - origin.y);
+        origin = animation.fromOrigin.add(animation.toOrigin.subtract(animation.fromOrigin).multiplyBy(t));
     }
     return {
         scaleX: world.scaleX * zoom,
         scaleY: world.scaleY * zoom,
-        x: world.x * zoom - originX + pane.x,
-        y: world.y * zoom - originY + pane.y,
+        x: world.x * zoom - origin.x + pane.x,
+        y: world.y * zoom - origin.y + pane.y,
     };
+}
+
+/** What a zoom animation starts from: right after its event, Leaflet's map says that it is at the target already. */
+export function startAnimation(map, { center, zoom }) {
+    return { zoom, fromZoom: map.getZoom(), fromOrigin: map.getPixelOrigin(), toOrigin: map._getNewPixelOrigin(center, zoom) };
 }
 
 export const toContainer = (view, [x, y]) => ({ x: x * view.scaleX + view.x, y: y * view.scaleY + view.y });
