@@ -416,3 +416,11 @@ def test_validate_aoi_refuses_combs_that_cross_each_other():
     combs = {"type": "MultiPolygon", "coordinates": [polygon(ring)["coordinates"] for ring in (down, across)]}
     with pytest.raises(AreaOfInterestError, match="thousands of times"):
         make("degrees").validate_aoi(combs)
+
+
+def test_aoi_mask_follows_a_geometry_that_is_changed_in_place():
+    grid = make("pixels")
+    geometry = polygon(rectangle(0, 0, 10, 10))
+    assert whole_mask(grid, geometry).sum() == 100
+    geometry["coordinates"] = polygon(rectangle(0, 0, 10, 20))["coordinates"]
+    assert whole_mask(grid, geometry).sum() == 200
