@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
+from segmentation import BLOCK
 from webapp import broadcast, jobrows, tasks
 from webapp.engine import Engine
 from webapp.jobfiles import JobFolder, jobs_on_disk
@@ -217,6 +218,7 @@ class Runner:
             str(row.scene.cog_path),
             str(row.store_path),
             parameters,
+            -(-row.scene.info["width"] // BLOCK) * -(-row.scene.info["height"] // BLOCK),
             alone=True,
         )
 

@@ -20,21 +20,48 @@ from distributed import get_worker
 
 from webapp.jobfiles import JobFolder
 
-__all__ = ["TOPIC", "overall_progress", "run_ingest", "run_segment", "warm_up"]
+__all__ = ["TOPIC", "Course", "run_ingest", "run_segment", "warm_up"]
 
 TOPIC = "clusternet"
 REPORT_S = 0.25  # between two events of a job
 
-# Share of the whole run at which a stage begins, as measured on scenes of 1 to 100 megapixels.
-_STAGES = {"reading": (0.0, 0.1), "codebook": (0.1, 0.2), "leaves": (0.2, 0.97), "overviews": (0.97, 1.0)}
-
 Result = dict[str, Any]
 
 
-def overall_progress(stage: str, done: int, total: int) -> float:
-    """Progress within the whole run, 0 to 1, from that within a stage."""
-    begin, end = _STAGES.get(stage, (0.0, 1.0))
-    return begin + (end - begin) * min(1.0, done / total if total > 0 else 1.0)
+class Course:
+    """How the stages of a segmentation add up to one progress, 0 to 1.
+
+    Measured in windows of work: small scenes are read whole in the first pass, which keeps what it computed, so that
+    little is left for the second; of large ones the first pass reads a sample.
+    """
+
+    CODEBOOK = 15.0  # windows that could be read in the time that the codebook takes
+    KEPT, OVERVIEW = 0.15, 0.03  # of a window: writing a block that pass one computed; reducing a block
+
+    def __init__(self, n_blocks: int) -> None:
+        self._n_blocks = n_blocks
+        self._plan(n_blocks)
+
+    def progress(self, stage: str, done: int, total: int) -> float:
+        """Progress of the whole run at ``done`` of ``total`` within a stage."""
+        if stage == "reading":
+            self._plan(total)
+        begin, end = self._shares.get(stage, (0.0, 1.0))
+        return begin + (end - begin) * min(1.0, done / total if total > 0 else 1.0)
+
+    def _plan(self, n_windows: int) -> None:
+        cost = self.KEPT if n_windows >= self._n_blocks else 1.0
+        work = {
+            "reading": float(n_windows),
+            "codebook": self.CODEBOOK,
+            "leaves": cost * self._n_blocks,
+            "overviews": self.OVERVIEW * self._n_blocks,
+        }
+        whole, begun = sum(work.values()), 0.0
+        self._shares = {}
+        for stage, windows in work.items():
+            self._shares[stage] = (begun / whole, (begun + windows) / whole)
+            begun += windows
 
 
 class Reporter:
@@ -46,6 +73,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._blocks: list[list[int]] = []
         self._has_blocks = False
+        self._stage = ""
         self._sent_at = 0.0
 
     def report(
@@ -62,6 +90,8 @@ class Reporter:
                 at_once = at_once or not self._has_blocks
                 self._has_blocks = True
                 self._blocks.append([int(block[0]), int(block[1])])
+            at_once = at_once or stage != self._stage
+            self._stage = stage
             now = time.monotonic()
             if not at_once and now - self._sent_at < REPORT_S:
                 return
@@ -77,7 +107,9 @@ class Reporter:
             self._send(TOPIC, message)
 
 
-def run_segment(data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any]) -> Result:
+def run_segment(
+    data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any], n_blocks: int
+) -> Result:
     """Segment a scene into ``store``; continues a store that was begun with the same parameters."""
     folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
@@ -85,11 +117,12 @@ def run_segment(data_dir: str, job: str, image: str, store: str, parameters: dic
     def work() -> Result:
         from segmentation import Progress, open_segmentation, segment
 
+        course = Course(n_blocks)
         is_ready = False
 
         def on_progress(event: Progress) -> None:
             nonlocal is_ready
-            share = overall_progress(event.stage, event.done, event.total)
+            share = course.progress(event.stage, event.done, event.total)
             if event.stage == "leaves" and not is_ready:
                 is_ready = True
                 begun = open_segmentation(store)

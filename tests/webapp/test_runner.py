@@ -104,10 +104,11 @@ def test_queued_segmentation_is_submitted_once(work, engine, queued):
     (job, attempt, task, args) = engine.submitted.pop()
     assert engine.submitted == []
     assert (job, attempt, task) == (segmentation_job(queued.pk), 0, tasks.run_segment)
-    data_dir, name, image, store, parameters = args
+    data_dir, name, image, store, parameters, n_blocks = args
     assert (name, image, store) == (job, str(queued.scene.cog_path), str(queued.store_path))
     assert Path(data_dir) == queued.store_path.parents[1]
     assert parameters == {"seed": 3}
+    assert n_blocks == 2 * 3
     assert state_of(queued) == "running"
     assert queued.started_at is not None
 

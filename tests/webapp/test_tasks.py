@@ -1,0 +1,124 @@
+"""What runs on the worker, called here without one."""
+
+import errno
+
+import pytest
+
+from segmentation.errors import CancelledError, EmptySceneError
+from webapp import tasks
+from webapp.jobfiles import JobFolder
+from webapp.tasks import Course, Reporter
+
+STAGES = ("reading", "codebook", "leaves", "overviews")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return JobFolder(tmp_path, "segmentation-1")
+
+
+@pytest.mark.parametrize(("n_windows", "n_blocks"), [(1, 1), (36, 36), (64, 4000)])
+def test_course_runs_from_0_to_1_without_going_back(n_windows, n_blocks):
+    course = Course(n_blocks)
+    totals = {"reading": n_windows, "codebook": 1, "leaves": n_blocks, "overviews": n_blocks}
+    shares = [
+        course.progress(stage, done, totals[stage]) for stage in STAGES for done in range(totals[stage] + 1)
+    ]
+    assert shares[0] == 0.0
+    assert shares[-1] == pytest.approx(1.0)
+    assert shares == sorted(shares)
+
+
+def test_course_of_a_large_scene_is_mostly_leaves_and_of_a_small_one_mostly_reading():
+    large, small = Course(4000), Course(36)
+    assert large.progress("reading", 64, 64) < 0.05
+    assert small.progress("reading", 36, 36) > 0.5
+
+
+def test_course_of_nothing_to_do_is_at_its_end():
+    assert Course(5).progress("leaves", 0, 0) == Course(5).progress("leaves", 5, 5)
+
+
+@pytest.fixture
+def reports(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: clock[0])
+    sent = []
+    reporter = Reporter("segmentation-1", lambda topic, message: sent.append((topic, message)))
+    return reporter, sent, clock
+
+
+def test_reporter_sends_the_first_block_at_once_and_gathers_the_next(reports):
+    reporter, sent, clock = reports
+    clock[0] = 10.0
+    reporter.report("leaves", 0.1)
+    reporter.report("leaves", 0.2, (0, 0))
+    reporter.report("leaves", 0.3, (0, 1))
+    reporter.report("leaves", 0.4, (0, 2))
+    assert [message["blocks"] for _, message in sent] == [[], [[0, 0]]]
+    clock[0] = 10.0 + tasks.REPORT_S
+    reporter.report("leaves", 0.5, (0, 3))
+    topic, message = sent[-1]
+    assert topic == tasks.TOPIC
+    assert message == {
+        "job": "segmentation-1",
+        "stage": "leaves",
+        "progress": 0.5,
+        "blocks": [[0, 1], [0, 2], [0, 3]],
+    }
+
+
+def test_reporter_sends_at_once_what_must_not_wait(reports):
+    reporter, sent, _ = reports
+    reporter.report("leaves", 0.1, at_once=True)
+    reporter.report("leaves", 0.1, at_once=True, ready={"n_leaves": 8, "device": "cpu"})
+    assert sent[-1][1]["ready"] == {"n_leaves": 8, "device": "cpu"}
+
+
+def raising(error):
+    def work():
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (EmptySceneError("No pixel holds data."), "No pixel holds data."),
+        (MemoryError(), "The server ran out of memory; use fewer bands or a smaller area of interest."),
+        (
+            OSError(errno.ENOSPC, "x"),
+            "The server's disk is full; delete what you no longer need, and try again.",
+        ),
+        (
+            OSError(errno.EIO, "secret"),
+            "It failed for a reason that the server did not foresee; its log tells more.",
+        ),
+        (
+            ZeroDivisionError("secret"),
+            "It failed for a reason that the server did not foresee; its log tells more.",
+        ),
+    ],
+)
+def test_failure_is_returned_as_a_sentence(folder, error, sentence):
+    result = tasks._outcome(folder, raising(error))
+    assert (result["outcome"], result["message"]) == ("failed", sentence)
+    assert ("secret" in result.get("traceback", "")) == ("secret" in str(error))
+
+
+def test_cancelled_work_is_no_failure(folder):
+    assert tasks._outcome(folder, raising(CancelledError("stopped"))) == {"outcome": "cancelled"}
+
+
+def test_work_cancelled_before_it_began_is_not_begun(folder):
+    folder.request_cancel()
+    assert tasks._outcome(folder, raising(AssertionError("begun"))) == {"outcome": "cancelled"}
+
+
+def test_finished_work_gives_its_result(folder):
+    assert tasks._outcome(folder, lambda: {"n_leaves": 8}) == {"outcome": "finished", "n_leaves": 8}
+
+
+def test_warm_up_imports_what_jobs_need():
+    tasks.warm_up()
