@@ -8,8 +8,9 @@ from segmentation.rasters.windows import BLOCK, Window
 
 __all__ = ["sample_windows", "seeded_hash"]
 
-_WHOLE_SCENE_PX = 24_000_000  # scenes up to this size are looked at as a whole
-_SAMPLED_PX = 8_000_000  # of larger ones: some superpixels for each of the most leaves
+_WHOLE_SCENE_PX = 4_000_000  # scenes up to this size are looked at as a whole
+# Of larger ones a quarter, within bounds: nothing is on the map before, and each leaf wants some superpixels.
+_LEAST_SAMPLED_PX, _MOST_SAMPLED_PX = 3_000_000, 8_000_000
 _MAX_WINDOWS = 220
 
 
@@ -43,7 +44,7 @@ def sample_windows(height: int, width: int, seed: int) -> list[Window]:
     -------
     list of Window
         In row-major order: all blocks of a small scene; else one window in each of up to 220 blocks, drawn by a hash of
-        seed and block, 8 megapixels in all.
+        seed and block, a quarter of the scene but at most 8 megapixels in all.
     """
     blocks = [(row, col) for row in range(0, height, BLOCK) for col in range(0, width, BLOCK)]
     if is_sampled_whole(height, width):
@@ -51,8 +52,9 @@ def sample_windows(height: int, width: int, seed: int) -> list[Window]:
     if len(blocks) > _MAX_WINDOWS:
         rank = np.array([seeded_hash(seed, row, col) for row, col in blocks], np.uint64)
         blocks = [blocks[i] for i in np.sort(np.argsort(rank, kind="stable")[:_MAX_WINDOWS])]
+    sampled = min(max(height * width / 4, _LEAST_SAMPLED_PX), _MOST_SAMPLED_PX)
     # A multiple of the filters' alignment, so that its halo is not wider than need be.
-    side = min(BLOCK, int((_SAMPLED_PX / len(blocks)) ** 0.5) // 16 * 16)
+    side = min(BLOCK, int((sampled / len(blocks)) ** 0.5) // 16 * 16)
     windows = []
     for row, col in blocks:
         free_rows, free_cols = (
