@@ -15,7 +15,7 @@ from django.http import StreamingHttpResponse
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 
-from segmentation.errors import StoreError
+from segmentation.vectors import ClassStyle, class_source, geojson_chunks
 from webapp.blocks import open_store
 from webapp.edits import LabelState, Table
 from webapp.errors import ConflictError, LimitError
@@ -41,6 +41,7 @@ class Order:
     table: Table
     classes: list[LabelState]
     aoi: dict[str, Any] | None
+    name: str
     file_name: str
 
 
@@ -64,6 +65,7 @@ def prepare(user: User, project_id: int) -> Order:
         state.visible_table(),
         state.live_classes(),
         project.aoi,
+        project.name,
         f"{slugify(project.name) or f'project-{project.pk}'}.geojson",
     )
 
@@ -77,16 +79,16 @@ async def download(order: Order) -> StreamingHttpResponse:
         raise LimitError(f"{MAX_AT_ONCE} downloads are being made already; try again in a minute.")
     # One thread for the whole export: what it opens stays on that thread.
     thread = ThreadPoolExecutor(1, thread_name_prefix="export")
+    has_left = threading.Event()
     try:
-        chunks = await _run(thread, _chunks, order)
+        chunks = await _run(thread, _chunks, order, has_left)
         first = await _run(thread, next, chunks, _END)
-    except BaseException as error:
+    except BaseException:
+        has_left.set()
         _free.release()
         thread.shutdown(wait=False)
-        if isinstance(error, StoreError):
-            raise ConflictError(str(error)) from error
         raise
-    body = _Body(thread, chunks, first)
+    body = _Body(thread, chunks, first, has_left)
     response = StreamingHttpResponse(body, content_type="application/geo+json")
     response["Content-Disposition"] = content_disposition_header(True, order.file_name)
     response["Cache-Control"] = "private, no-store"
@@ -97,17 +99,20 @@ async def download(order: Order) -> StreamingHttpResponse:
 class _Body:
     """Chunks that a thread makes one by one, as fast as the browser reads them."""
 
-    def __init__(self, thread: ThreadPoolExecutor, chunks: Iterator[bytes], first: Any) -> None:
+    def __init__(
+        self, thread: ThreadPoolExecutor, chunks: Iterator[str], first: Any, has_left: threading.Event
+    ) -> None:
         self._thread = thread
         self._chunks = chunks
         self._first = first
+        self._has_left = has_left
         self._is_open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         chunk = self._first
         try:
             while chunk is not _END:
-                yield chunk if isinstance(chunk, bytes) else chunk.encode()
+                yield chunk.encode()
                 chunk = await _run(self._thread, next, self._chunks, _END)
         except Exception:
             # The status is out already: the connection breaks, and the browser reports a failed download.
@@ -119,15 +124,17 @@ class _Body:
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
+            self._has_left.set()  # ends the work at its next strip
             _free.release()
             self._thread.submit(self._chunks.close)
             self._thread.shutdown(wait=False)
 
 
-def _chunks(order: Order) -> Iterator[bytes]:
-    from segmentation.vectors import geojson_chunks
-
-    return iter(geojson_chunks(open_store(order.segmentation), order.table, order.classes, aoi=order.aoi))
+def _chunks(order: Order, has_left: threading.Event) -> Iterator[str]:
+    store = open_store(order.segmentation)
+    legend = {label.number: ClassStyle(label.name, label.color) for label in order.classes}
+    source = class_source(store, order.table, order.aoi)
+    return geojson_chunks(source, legend, store.georeference, name=order.name, cancelled=has_left.is_set)
 
 
 async def _run(thread: ThreadPoolExecutor, function: Any, *args: Any) -> Any:

@@ -53,8 +53,25 @@ def test_download_is_geojson_with_a_name(signed_in, project):
     assert response["Content-Disposition"] == 'attachment; filename="fields.geojson"'
     collection = json.loads(content_of(response))
     assert collection["type"] == "FeatureCollection"
-    classes = {feature["properties"]["class"] for feature in collection["features"]}
-    assert classes == {"Water", "Soil"}
+    (water, soil) = sorted(
+        (feature["properties"] for feature in collection["features"]), key=lambda p: p["class_id"]
+    )
+    assert (water["class"], water["color"], water["area_px"]) == ("Water", "#0072b2", 275 * 700)
+    assert (soil["class"], soil["color"], soil["area_px"]) == ("Soil", "#e69f00", 275 * 700)
+    assert collection["name"] == "Fields"
+
+
+def test_download_respects_the_area_of_interest(signed_in, project):
+    ring = [[100, 0], [1000, 0], [1000, 50], [100, 50], [100, 0]]
+    actions.set_aoi(project.owner, project.pk, "", geometry={"type": "Polygon", "coordinates": [ring]})
+    collection = json.loads(content_of(signed_in.get(url_of(project))))
+    assert [feature["properties"]["area_px"] for feature in collection["features"]] == [175 * 50, 175 * 50]
+
+
+def test_download_of_a_project_without_classes_is_empty_and_valid(signed_in, user):
+    project = live.make_project(user)
+    collection = json.loads(content_of(signed_in.get(url_of(project))))
+    assert (collection["type"], collection["features"]) == ("FeatureCollection", [])
 
 
 def test_deleted_class_is_left_out(signed_in, project):
@@ -118,7 +135,7 @@ class Chunks:
                 if self.made == self.breaks_at:
                     raise RuntimeError("the disk broke")
                 self.made += 1
-                yield b"x"
+                yield "x"
         finally:
             self.is_closed.set()
 
