@@ -1,0 +1,236 @@
+"""A class map as GeoJSON (RFC 7946), in pieces: one feature per connected polygon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segmentation.errors import InvalidArgumentError
+from segmentation.rasters.georeference import Georeference
+from segmentation.vectors.antimeridian import Cutter
+from segmentation.vectors.positions import Positions
+from segmentation.vectors.rings import Polygons
+from segmentation.vectors.source import ClassSource
+from segmentation.vectors.text import write_rings
+from segmentation.vectors.tracing import AreaUnit, trace
+
+__all__ = ["ClassStyle", "geojson_chunks"]
+
+_CHUNK_CHARS = 1 << 18
+_CHUNK_VERTICES = 1 << 14
+
+_ON_EARTH = "Coordinates are longitude and latitude in degrees (WGS 84). Neighboring polygons share all their vertices."
+_IN_PIXELS = (
+    "The image has no coordinate system, so these are not longitude and latitude but pixels: x is the column, y the row "
+    "counted downward, both from the top left corner of the image."
+)
+
+
+@dataclass(frozen=True)
+class ClassStyle:
+    """How a class is called and drawn; ``color`` as ``"#rrggbb"``."""
+
+    name: str
+    color: str
+
+
+def geojson_chunks(
+    source: ClassSource,
+    legend: Mapping[int, ClassStyle],
+    georeference: Georeference,
+    *,
+    name: str = "",
+    progress: Callable[[float], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    strip_rows: int | None = None,
+) -> Iterator[str]:
+    """Write a class map as GeoJSON, piece by piece.
+
+    Each connected region of pixels of one class (4-connected) is a Feature with the properties ``class``, ``class_id``, ``color``,
+    ``area_m2`` (sum of the geodesic areas of its pixels, null without CRS) and ``area_px``. Together they cover exactly
+    the classified pixels: neighbors share every vertex along their common border, also where a third one begins.
+
+    Parameters
+    ----------
+    source : ClassSource
+        The class map; 0 = unclassified.
+    legend : mapping of int to ClassStyle
+        Every class that occurs, 1 to 255.
+    georeference : Georeference
+        Of the same grid. Without CRS coordinates are pixels (x = column, y = row), and the file says so in its member
+        ``clusternet``.
+    name : str
+        Member ``name`` of the collection.
+    progress : callable, optional
+        Called with the share of rows done, 0 to 1.
+    cancelled : callable, optional
+        Polled once a strip.
+    strip_rows : int, optional
+        Rows to read at once; the text does not depend on it, only the memory does.
+
+    Yields
+    ------
+    str
+        A piece of the text. Polygons come in the order of their last row, then of their first pixel.
+
+    Raises
+    ------
+    InvalidArgumentError
+        At once if source, legend and georeference do not fit together; on the way if the map holds a class that the
+        legend lacks.
+    CancelledError
+        If ``cancelled`` says so.
+
+    Notes
+    -----
+    In memory are one strip and the boundaries of the polygons that are not complete yet, 16 bytes a vertex. Edges
+    stay within 0.1 px of the pixels' when the text is projected back: long ones get vertices in between, at fixed rows and columns.
+    """
+    height, width = source.shape
+    if height < 1 or width < 1:
+        raise InvalidArgumentError(f"A class map of {height} x {width} pixels cannot be written; it needs pixels.")
+    if (georeference.height, georeference.width) != (height, width):
+        raise InvalidArgumentError(
+            f"The class map has {height} x {width} pixels, its georeference {georeference.height} x {georeference.width}."
+        )
+    wrong = [number for number in legend if not 1 <= number <= 255]
+    if wrong:
+        raise InvalidArgumentError(f"Class {wrong[0]} is outside 1 to 255; number the classes from 1.")
+    if strip_rows is not None and strip_rows < 1:
+        raise InvalidArgumentError(f"Strips of {strip_rows} rows cannot be read; give at least 1.")
+    return _Writer(source, legend, georeference).chunks(name, progress, cancelled, strip_rows)
+
+
+class _Writer:
+    def __init__(
+        self, source: ClassSource, legend: Mapping[int, ClassStyle], georeference: Georeference
+    ) -> None:
+        self._source = source
+        self._georeference = georeference
+        self._known = np.zeros(256, np.bool_)
+        self._known[[0, *legend]] = True
+        self._heads = {
+            number: '{"type":"Feature","properties":'
+            + json.dumps(
+                {"class": style.name, "class_id": int(number), "color": style.color}, separators=(",", ":")
+            )[:-1]
+            for number, style in legend.items()
+        }
+
+    def chunks(
+        self,
+        name: str,
+        progress: Callable[[float], None] | None,
+        cancelled: Callable[[], bool] | None,
+        strip_rows: int | None,
+    ) -> Iterator[str]:
+        height, width = self._source.shape
+        self._positions = Positions(self._georeference, height, width)
+        self._unit = AreaUnit(self._georeference, height, width)
+        write = self._cut if self._positions.must_cut else self._plain
+        pieces, size, is_first = [self._opening(name)], 0, True
+        polygons = trace(
+            self._source,
+            self._positions,
+            self._unit,
+            self._known,
+            strip_rows=strip_rows,
+            progress=progress,
+            cancelled=cancelled,
+        )
+        for complete in polygons:
+            for piece in write(complete):
+                # Every feature brings the comma that parts it from the one before.
+                pieces.append(piece[1:] if is_first else piece)
+                is_first = False
+                size += len(piece)
+                if size >= _CHUNK_CHARS:
+                    yield "".join(pieces)
+                    pieces, size = [], 0
+        yield "".join([*pieces, "\n]}\n"])
+
+    def _opening(self, name: str) -> str:
+        on_earth = self._georeference.crs is not None
+        members = {
+            "type": "FeatureCollection",
+            "name": name,
+            "clusternet": {
+                "coordinates": "lonlat" if on_earth else "pixel",
+                "note": _ON_EARTH if on_earth else _IN_PIXELS,
+            },
+        }
+        return json.dumps(members)[:-1] + ', "features": ['
+
+    def _head(self, polygons: Polygons, index: int, kind: str) -> str:
+        unit = self._unit.square_meters
+        area = "null"
+        if unit is not None:
+            area = f"{int(polygons.area[index]) * unit:.{self._unit.decimals}f}"
+        return (
+            f',\n{self._heads[int(polygons.class_of[index])]},"area_m2":{area},"area_px":{polygons.pixels[index]}}},'
+            f'"geometry":{{"type":"{kind}","coordinates":['
+        )
+
+    def _plain(self, polygons: Polygons) -> Iterator[str]:
+        """Features whose rings are written as they are; a large one comes in several pieces."""
+        n_vertices = len(polygons.rows)
+        is_start, is_end = np.zeros(n_vertices, np.bool_), np.zeros(n_vertices, np.bool_)
+        is_exterior = np.zeros(n_vertices, np.bool_)
+        starts = np.append(0, polygons.ring_ends[:-1])
+        is_start[starts[:n_vertices]] = True
+        is_end[polygons.ring_ends - 1] = True
+        is_exterior[starts[np.cumsum(polygons.ring_count) - polygons.ring_count]] = True
+        index = 0
+        for low in range(0, n_vertices, _CHUNK_VERTICES):
+            part = slice(low, low + _CHUNK_VERTICES)
+            x, y = self._positions.scaled(polygons.rows[part], polygons.cols[part])
+            text, begins = write_rings(
+                x, y, is_start[part], is_end[part], is_exterior[part], self._positions.digits
+            )
+            pieces, at = [], 0
+            for begin in begins.tolist():
+                pieces.append(text[at:begin])
+                if index:
+                    pieces.append("]}}")
+                pieces.append(self._head(polygons, index, "Polygon"))
+                index, at = index + 1, begin
+            pieces.append(text[at:])
+            if low + _CHUNK_VERTICES >= n_vertices:
+                pieces.append("]}}")
+            yield "".join(pieces)
+
+    def _cut(self, polygons: Polygons) -> Iterator[str]:
+        """Features that may cross the antimeridian, one by one."""
+        cutter = Cutter(self._positions.digits)
+        x, y = self._positions.scaled(polygons.rows, polygons.cols)
+        rings = np.split(np.stack([x, y], axis=1), polygons.ring_ends[:-1])
+        ring = 0
+        for index, count in enumerate(polygons.ring_count.tolist()):
+            parts = cutter.cut(rings[ring : ring + count])
+            ring += count
+            texts = [self._write_part(part) for part in parts]
+            if len(texts) == 1:
+                yield f"{self._head(polygons, index, 'Polygon')}{texts[0]}]}}}}"
+            else:
+                inside = ",".join(f"[{text}]" for text in texts)
+                yield f"{self._head(polygons, index, 'MultiPolygon')}{inside}]}}}}"
+
+    def _write_part(self, part: list[NDArray[np.int64]]) -> str:
+        points = np.concatenate(part)
+        ends = np.cumsum([len(ring) for ring in part])
+        is_start, is_end, is_exterior = (np.zeros(len(points), np.bool_) for _ in range(3))
+        is_start[np.append(0, ends[:-1])] = True
+        is_end[ends - 1] = True
+        is_exterior[0] = True
+        return write_rings(
+            np.ascontiguousarray(points[:, 0]),
+            np.ascontiguousarray(points[:, 1]),
+            is_start,
+            is_end,
+            is_exterior,
+            self._positions.digits,
+        )[0]
