@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import QuerySet
 
@@ -18,7 +20,7 @@ __all__ = [
     "segmentations_of",
 ]
 
-Visitor = User | AnonymousUser
+Visitor: TypeAlias = User | AnonymousUser
 
 
 def scenes_of(user: Visitor) -> QuerySet[Scene]:

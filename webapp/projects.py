@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Model
 
 from webapp import jobs
 from webapp.errors import ConflictError
@@ -53,8 +57,7 @@ def duplicate_project(project: Project, user: User, name: str) -> Project:
     return copy
 
 
-def _copies(model: type, rows: object, project: Project) -> list:
-    names = [
-        field.attname for field in model._meta.concrete_fields if field.attname not in ("id", "project_id")
-    ]  # type: ignore[attr-defined]
-    return [model(project=project, **{name: getattr(row, name) for name in names}) for row in rows]  # type: ignore[attr-defined]
+def _copies(model: type[Model], rows: Iterable[Model], project: Project) -> list[Any]:
+    names = [field.attname for field in model._meta.concrete_fields]
+    copied = [name for name in names if name not in ("id", "project_id")]
+    return [model(project=project, **{name: getattr(row, name) for name in copied}) for row in rows]

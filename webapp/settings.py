@@ -94,6 +94,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 # Public base maps refuse requests that name no origin, so that "same-origin" would leave the map empty.
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None  # browsers warn of it on plain HTTP
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "webapp.errors.csrf_failure"
 

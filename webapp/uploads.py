@@ -82,13 +82,15 @@ class DiskWriter(FileUploadHandler):
 
     def __init__(self, request: Any) -> None:
         super().__init__(request)
-        self._writing: ReceivedFile | None = None
+        self._writing: ReceivedFile
+        self._is_writing = False
         self._received = 0
         self._checked = 0
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
         self._writing = ReceivedFile(self.file_name, self.content_type)
+        self._is_writing = True
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         self._received += len(raw_data)
@@ -107,16 +109,16 @@ class DiskWriter(FileUploadHandler):
             ) from error
 
     def file_complete(self, file_size: int) -> ReceivedFile:
-        file, self._writing = self._writing, None
-        file.size = file_size
-        file.flush()
-        file.seek(0)
-        return file
+        self._is_writing = False
+        self._writing.size = file_size
+        self._writing.flush()
+        self._writing.seek(0)
+        return self._writing
 
     def upload_interrupted(self) -> None:
-        if self._writing is not None:
+        if self._is_writing:
+            self._is_writing = False
             self._writing.close()
-            self._writing = None
 
 
 def receive_scene(user: User, file: UploadedFile, name: str = "") -> Scene:

@@ -6,6 +6,8 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from webapp.origins import SameOriginValidator
 
+pytestmark = pytest.mark.django_db(transaction=True)  # consumers close the connections of their thread
+
 
 async def comes_in(origin: str | None, host: str = "localhost:8000") -> bool:
     headers = [(b"host", host.encode())]
@@ -15,8 +17,7 @@ async def comes_in(origin: str | None, host: str = "localhost:8000") -> bool:
     communicator = ApplicationCommunicator(SameOriginValidator(AsyncWebsocketConsumer.as_asgi()), scope)
     await communicator.send_input({"type": "websocket.connect"})
     answer = await communicator.receive_output(5)
-    if answer["type"] == "websocket.accept":
-        await communicator.send_input({"type": "websocket.disconnect", "code": 1000})
+    await communicator.send_input({"type": "websocket.disconnect", "code": 1000})
     await communicator.wait(5)
     return answer["type"] == "websocket.accept"
 
