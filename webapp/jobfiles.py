@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import shutil
 import time
 import uuid
@@ -24,7 +25,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Block", "JobFolder", "jobs_on_disk"]
+__all__ = ["Block", "JobFolder", "import_job", "job_key", "jobs_on_disk", "segmentation_job"]
 
 Block = tuple[int, int, int]  # level, row, col
 
@@ -147,14 +148,39 @@ class JobFolder:
         except FileNotFoundError:
             return True
 
+    def clear_up(self) -> None:
+        """Remove the folder once the job is over, and the received file that it was for."""
+        description = self.description()
+        if description.get("remove_source") and description.get("source"):
+            Path(description["source"]).unlink(missing_ok=True)
+        self.remove()
+
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def import_job(scene_id: int) -> str:
+    return f"import-{scene_id}"
+
+
+def segmentation_job(segmentation_id: int) -> str:
+    return f"segmentation-{segmentation_id}"
+
+
+def job_key(job: str) -> tuple[str, int]:
+    """``"import"`` or ``"segmentation"``, and the row's number."""
+    kind, _, number = job.rpartition("-")
+    return kind, int(number)
 
 
 def jobs_on_disk(data_dir: str | Path) -> list[str]:
     """Names of all jobs that have a folder."""
     folder = Path(data_dir) / "jobs"
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    if not folder.is_dir():
+        return []
+    return sorted(
+        path.name for path in folder.iterdir() if re.fullmatch(r"(import|segmentation)-\d+", path.name)
+    )
 
 
 def _is_running(pid: int) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from webapp import broadcast
@@ -152,7 +153,8 @@ def adopt_where_missing(segmentation: Segmentation) -> None:
 
 def adopt_missed() -> None:
     """Give projects without segmentation the one of their scene (a server died in between, or theirs was deleted)."""
-    waiting = Project.objects.filter(segmentation=None, scene__segmentations__n_leaves__gt=0).distinct()
+    usable = Segmentation.objects.filter(scene=OuterRef("scene"), n_leaves__gt=0)
+    waiting = Project.objects.filter(Exists(usable), segmentation=None)
     for project in waiting.select_related("scene", "owner"):
         best = _adoptable(project)
         if best is not None:

@@ -17,9 +17,9 @@ from django.conf import settings
 from django.db import transaction
 
 from webapp import broadcast, jobrows
-from webapp.jobfiles import JobFolder
+from webapp.jobfiles import JobFolder, import_job, segmentation_job
 from webapp.models import Project, Scene, Segmentation
-from webapp.runner import Runner, import_job, segmentation_job
+from webapp.runner import Runner
 
 __all__ = [
     "cancel",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -16,13 +15,12 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
-from segmentation import BLOCK
 from webapp import broadcast, jobrows, tasks
 from webapp.engine import Engine
-from webapp.jobfiles import JobFolder, jobs_on_disk
+from webapp.jobfiles import JobFolder, import_job, job_key, jobs_on_disk, segmentation_job
 from webapp.models import Project, Scene, Segmentation
 
-__all__ = ["MAX_ATTEMPTS", "Runner", "import_job", "segmentation_job"]
+__all__ = ["MAX_ATTEMPTS", "Runner"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,25 +36,13 @@ KILLED = (
 )
 
 
-def import_job(scene_id: int) -> str:
-    return f"import-{scene_id}"
-
-
-def segmentation_job(segmentation_id: int) -> str:
-    return f"segmentation-{segmentation_id}"
-
-
-def _key_of(job: str) -> tuple[str, int]:
-    kind, _, number = job.rpartition("-")
-    return kind, int(number)
-
-
 @dataclass
 class _Run:
     """A job that this process looks after."""
 
     folder: JobFolder
     attempt: int
+    stage: str = ""
     row_at: float = 0.0
     statistics_at: float = 0.0
     began: tuple[float, float] | None = (
@@ -73,6 +59,7 @@ class Runner:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._engine: Engine | None = None
+        self._look_at = 0.0  # when to look for rows again, on the monotonic clock
 
     def start(self) -> None:
         self._thread.start()
@@ -129,8 +116,9 @@ class Runner:
         self._runs.clear()
 
     def _turn(self) -> None:
+        # Events of running jobs come several times a second, so a look must not wait for the inbox to be empty.
         try:
-            kind, content = self._inbox.get(timeout=POLL_S)
+            kind, content = self._inbox.get(timeout=max(0.0, self._look_at - time.monotonic()))
         except queue.Empty:
             kind, content = "look", None
         if self._stopping.is_set():
@@ -141,15 +129,19 @@ class Runner:
                 self._progressed(content)
             elif kind == "ended":
                 self._ended(*content)
-            else:
+            if kind == "look" or time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + POLL_S
                 self._look()
         except DatabaseError:
-            # A locked or restarting database: rows and folders are as they were, so the next look tries
-            # again.
+            # Locked or restarting: rows and folders are as they were, so the same can be done a little later.
             logger.exception("the database did not take what became of a job")
+            self._stopping.wait(1.0)
             if kind == "ended":
-                self._stopping.wait(1.0)
                 self._inbox.put((kind, content))
+        except Exception:
+            # This thread carries everybody's jobs: whatever one of them runs into, it must go on.
+            logger.exception("the jobs ran into an error of their own")
+            self._stopping.wait(1.0)
 
     # ------------------------------------------------------------------------------------------------ begin
 
@@ -163,12 +155,15 @@ class Runner:
         wanted: dict[str, Segmentation | Scene] = {**importing, **active}
         for job, run in self._runs.items():
             run.folder.keep_claim()
+            if run.waiting:
+                jobrows.segmentation_progressed(job_key(job)[1], **run.waiting)
+                run.waiting = {}
             if job not in wanted:
                 run.folder.request_cancel()  # deleted or cancelled while it ran
         # Oldest first: rows are numbered as they come.
-        for job, row in sorted(wanted.items(), key=lambda item: _key_of(item[0])):
+        for job, row in sorted(wanted.items(), key=lambda item: job_key(item[0])):
             if job not in self._runs:
-                self._begin(job, row)
+                self._try(job, lambda job=job, row=row: self._begin(job, row))
         jobrows.adopt_missed()
         self._sweep(wanted)
 
@@ -218,7 +213,7 @@ class Runner:
             str(row.scene.cog_path),
             str(row.store_path),
             parameters,
-            -(-row.scene.info["width"] // BLOCK) * -(-row.scene.info["height"] // BLOCK),
+            (row.scene.info["height"], row.scene.info["width"]),
             alone=True,
         )
 
@@ -229,7 +224,7 @@ class Runner:
         run = self._runs.get(event["job"])
         if run is None:
             return  # of another server's job, on a shared scheduler
-        kind, number = _key_of(event["job"])
+        kind, number = job_key(event["job"])
         now = time.monotonic()
         if kind == "import":
             if now - run.row_at >= ROW_S:
@@ -237,10 +232,12 @@ class Runner:
                 jobrows.import_progressed(number, event["progress"])
             return
         ready = event.get("ready")
+        is_news = bool(ready) or event["stage"] != run.stage
+        run.stage = event["stage"]
         run.waiting.update(stage=event["stage"], progress=event["progress"], **(ready or {}))
         if event["blocks"] and run.began is None:
             run.began = (now, event["progress"])
-        if ready or now - run.row_at >= ROW_S:
+        if is_news or now - run.row_at >= ROW_S:
             run.row_at = now
             row = jobrows.segmentation_progressed(number, **run.waiting)
             run.waiting = {}
@@ -266,16 +263,26 @@ class Runner:
         if run is None:
             return
         if status != "done":
-            self._again(job, run, status)
+            self._try(job, lambda: self._again(job, run, status))
             return
         if result.get("traceback"):
             logger.error("job %s failed:\n%s", job, result["traceback"])
         if result["outcome"] == "finished":
-            self._finished(job, result)
+            self._try(job, lambda: self._finished(job, result))
         elif result["outcome"] == "failed":
             self._failed(job, result["message"])
         else:
             self._cancelled(job)
+
+    def _try(self, job: str, step: Callable[[], None]) -> None:
+        """Do a step of one job; where it goes wrong unforeseen, that job fails and the others go on."""
+        try:
+            step()
+        except DatabaseError:
+            raise  # tried again
+        except Exception:
+            logger.exception("job %s could not be carried on", job)
+            self._failed(job, tasks.UNFORESEEN)
 
     def _again(self, job: str, run: _Run, status: str) -> None:
         """A worker died, or the engine lost the task: begin anew, but not for ever."""
@@ -285,7 +292,7 @@ class Runner:
         if run.attempt >= MAX_ATTEMPTS:
             self._failed(job, KILLED.format(attempts=run.attempt))
             return
-        kind, number = _key_of(job)
+        kind, number = job_key(job)
         row: Segmentation | Scene | None
         if kind == "import":
             row = Scene.objects.filter(pk=number, state=Scene.State.IMPORTING).first()
@@ -301,7 +308,7 @@ class Runner:
             self._submit(job, row, run.attempt)
 
     def _finished(self, job: str, result: dict[str, Any]) -> None:
-        kind, number = _key_of(job)
+        kind, number = job_key(job)
         if kind == "import":
             if not jobrows.finish_import(number, result["info"], result["size_bytes"]):
                 self._cancelled(job)
@@ -315,7 +322,7 @@ class Runner:
             self._cancelled(job)
 
     def _failed(self, job: str, message: str) -> None:
-        kind, number = _key_of(job)
+        kind, number = job_key(job)
         if kind == "import":
             jobrows.fail_import(number, message)
         else:
@@ -324,7 +331,7 @@ class Runner:
 
     def _cancelled(self, job: str) -> None:
         """Nobody wants it any more: clear up what it has written."""
-        kind, number = _key_of(job)
+        kind, number = job_key(job)
         if kind == "import":
             jobrows.fail_import(number, "The import was cancelled.")
         else:
@@ -333,8 +340,8 @@ class Runner:
         self._forget(job)
 
     def _forget(self, job: str) -> None:
-        run = self._runs.pop(job)
-        _drop(run.folder)
+        self._runs.pop(job, None)
+        JobFolder(settings.DATA_DIR, job).clear_up()
 
     def _sweep(self, wanted: dict[str, Segmentation | Scene]) -> None:
         """Clear up after jobs that ended while no server was there to do it."""
@@ -342,7 +349,7 @@ class Runner:
             folder = JobFolder(settings.DATA_DIR, job)
             if job in wanted or job in self._runs or folder.is_claimed() or not folder.is_old():
                 continue
-            kind, number = _key_of(job)
+            kind, number = job_key(job)
             if (
                 kind == "segmentation"
                 and not Segmentation.objects.filter(
@@ -350,19 +357,7 @@ class Runner:
                 ).exists()
             ):
                 jobrows.remove_store(number)
-            _drop(folder)
-
-
-def _drop(folder: JobFolder) -> None:
-    """Remove a job's folder, and the received file that it was for."""
-    description = folder.description()
-    if description.get("remove_source") and description.get("source"):
-        source = Path(description["source"])
-        if source.is_dir():
-            shutil.rmtree(source, ignore_errors=True)
-        else:
-            source.unlink(missing_ok=True)
-    folder.remove()
+            folder.clear_up()
 
 
 def _remark(attempt: int) -> str:

@@ -20,9 +20,10 @@ from distributed import get_worker
 
 from webapp.jobfiles import JobFolder
 
-__all__ = ["TOPIC", "Course", "run_ingest", "run_segment", "warm_up"]
+__all__ = ["TOPIC", "UNFORESEEN", "Course", "run_ingest", "run_segment", "warm_up"]
 
 TOPIC = "clusternet"
+UNFORESEEN = "It failed for a reason that the server did not foresee; its log tells more."
 REPORT_S = 0.25  # between two events of a job
 
 Result = dict[str, Any]
@@ -31,37 +32,37 @@ Result = dict[str, Any]
 class Course:
     """How the stages of a segmentation add up to one progress, 0 to 1.
 
-    Measured in windows of work: small scenes are read whole in the first pass, which keeps what it computed, so that
-    little is left for the second; of large ones the first pass reads a sample.
+    The work is measured in pixels. The first pass reads a sample of a large scene; a small one it reads whole and keeps
+    what it computed, so that little is left for the second.
+
+    Parameters
+    ----------
+    sampled_px, n_pixels : int
+        Pixels that the first pass looks at, and of the whole scene.
     """
 
-    CODEBOOK = 15.0  # windows that could be read in the time that the codebook takes
-    KEPT, OVERVIEW = 0.15, 0.03  # of a window: writing a block that pass one computed; reducing a block
+    # Of a pixel read and cut into superpixels: fixing the codebook (up to some megapixels), writing what was kept,
+    # reducing to overviews. Measured on scenes of 2 to 100 megapixels.
+    CODEBOOK, KEPT, OVERVIEW = 0.5, 0.15, 0.03
+    CODEBOOK_MOST_PX = 8_000_000
 
-    def __init__(self, n_blocks: int) -> None:
-        self._n_blocks = n_blocks
-        self._plan(n_blocks)
+    def __init__(self, sampled_px: int, n_pixels: int) -> None:
+        work = {
+            "reading": float(sampled_px),
+            "codebook": self.CODEBOOK * min(n_pixels, self.CODEBOOK_MOST_PX),
+            "leaves": (self.KEPT if sampled_px >= n_pixels else 1.0) * n_pixels,
+            "overviews": self.OVERVIEW * n_pixels,
+        }
+        whole, begun = sum(work.values()), 0.0
+        self._shares: dict[str, tuple[float, float]] = {}
+        for stage, amount in work.items():
+            self._shares[stage] = (begun / whole, (begun + amount) / whole)
+            begun += amount
 
     def progress(self, stage: str, done: int, total: int) -> float:
         """Progress of the whole run at ``done`` of ``total`` within a stage."""
-        if stage == "reading":
-            self._plan(total)
         begin, end = self._shares.get(stage, (0.0, 1.0))
         return begin + (end - begin) * min(1.0, done / total if total > 0 else 1.0)
-
-    def _plan(self, n_windows: int) -> None:
-        cost = self.KEPT if n_windows >= self._n_blocks else 1.0
-        work = {
-            "reading": float(n_windows),
-            "codebook": self.CODEBOOK,
-            "leaves": cost * self._n_blocks,
-            "overviews": self.OVERVIEW * self._n_blocks,
-        }
-        whole, begun = sum(work.values()), 0.0
-        self._shares = {}
-        for stage, windows in work.items():
-            self._shares[stage] = (begun / whole, (begun + windows) / whole)
-            begun += windows
 
 
 class Reporter:
@@ -108,16 +109,22 @@ class Reporter:
 
 
 def run_segment(
-    data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any], n_blocks: int
+    data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any], size: tuple[int, int]
 ) -> Result:
-    """Segment a scene into ``store``; continues a store that was begun with the same parameters."""
+    """Segment a scene into ``store``; continues a store that was begun with the same parameters.
+
+    ``size`` is the scene's height and width.
+    """
     folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
 
     def work() -> Result:
         from segmentation import Progress, open_segmentation, segment
+        from segmentation.features.sampling import sample_windows
 
-        course = Course(n_blocks)
+        height, width = size
+        windows = sample_windows(height, width, parameters.get("seed", 0))
+        course = Course(sum(window.height * window.width for window in windows), height * width)
         is_ready = False
 
         def on_progress(event: Progress) -> None:
@@ -192,7 +199,7 @@ def _outcome(folder: JobFolder, work: Callable[[], Result]) -> Result:
         message = "The server ran out of memory; use fewer bands or a smaller area of interest."
         return {"outcome": "failed", "message": message, "traceback": traceback.format_exc()}
     except Exception as error:
-        message = "It failed for a reason that the server did not foresee; its log tells more."
+        message = UNFORESEEN
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = "The server's disk is full; delete what you no longer need, and try again."
         # A job's failure must not be the worker's; the server logs the traceback.

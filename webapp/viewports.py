@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from django.conf import settings
 
-from webapp.jobfiles import Block, JobFolder
+from webapp.jobfiles import Block, JobFolder, segmentation_job
 
 __all__ = ["Viewports", "viewports"]
 
@@ -48,7 +48,7 @@ class Viewports:
 
         Repeated every few seconds by the sockets.
         """
-        JobFolder(settings.DATA_DIR, f"segmentation-{segmentation}").want(self.merged(segmentation))
+        JobFolder(settings.DATA_DIR, segmentation_job(segmentation)).want(self.merged(segmentation))
 
 
 viewports = Viewports()

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
 from tests.webapp import live
 from webapp import broadcast, jobs, runner, tasks
-from webapp.jobfiles import JobFolder
+from webapp.jobfiles import JobFolder, import_job, segmentation_job
 from webapp.models import Project, Scene, Segmentation
-from webapp.runner import MAX_ATTEMPTS, Runner, import_job, segmentation_job
+from webapp.runner import MAX_ATTEMPTS, Runner
 from webapp.snapshots import load_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,11 +105,11 @@ def test_queued_segmentation_is_submitted_once(work, engine, queued):
     (job, attempt, task, args) = engine.submitted.pop()
     assert engine.submitted == []
     assert (job, attempt, task) == (segmentation_job(queued.pk), 0, tasks.run_segment)
-    data_dir, name, image, store, parameters, n_blocks = args
+    data_dir, name, image, store, parameters, size = args
     assert (name, image, store) == (job, str(queued.scene.cog_path), str(queued.store_path))
     assert Path(data_dir) == queued.store_path.parents[1]
     assert parameters == {"seed": 3}
-    assert n_blocks == 2 * 3
+    assert size == (700, 1100)
     assert state_of(queued) == "running"
     assert queued.started_at is not None
 
@@ -129,6 +130,21 @@ def test_progress_reaches_row_and_sockets(work, queued, told):
     assert (group, kind) == (f"scene.{queued.scene_id}", "segmentation.grew")
     assert fields["progress"]["stage"] == "codebook"
     assert fields["blocks"] == []
+
+
+def test_progress_that_came_too_fast_for_the_row_is_written_later(work, queued):
+    work._look()
+    for share in (0.2, 0.3, 0.4):
+        work._progressed(progress(queued, share=share))
+    queued.refresh_from_db()
+    assert queued.progress == 0.2
+    work._progressed(progress(queued, "overviews", share=0.9))
+    queued.refresh_from_db()
+    assert queued.progress == 0.9  # another stage is worth a write
+    work._progressed(progress(queued, "overviews", share=0.95))
+    work._look()
+    queued.refresh_from_db()
+    assert queued.progress == 0.95
 
 
 def test_fixed_codebook_is_adopted_by_projects_that_wait(work, queued, told):
@@ -293,6 +309,55 @@ def test_leftovers_of_jobs_that_nobody_wants_are_swept(work, queued):
     work._look()
     assert not store.exists()
     assert not folder.path.exists()
+
+
+def test_looks_are_taken_between_events_that_never_cease(work, engine, queued, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(runner.time, "monotonic", lambda: clock[0])
+    work._inbox.put(("event", {"job": "segmentation-999"}))
+    work._turn()
+    assert len(engine.submitted) == 1
+    Segmentation.objects.create(scene=queued.scene)  # by another process
+    for _ in range(9):
+        work._inbox.put(("event", {"job": "segmentation-999"}))
+        work._turn()
+        clock[0] += runner.POLL_S / 4
+    assert len(engine.submitted) == 2
+
+
+def test_job_that_cannot_be_begun_fails_and_the_next_is_begun(work, engine, queued, caplog):
+    queued.scene.info = {}  # nonsense from outside
+    queued.scene.save()
+    healthy = Segmentation.objects.create(scene=live.make_scene(live.make_user()))
+    work._look()
+    assert (state_of(queued), queued.message) == ("failed", tasks.UNFORESEEN)
+    assert "could not be carried on" in caplog.text
+    assert [job for job, *_ in engine.submitted] == [segmentation_job(healthy.pk)]
+
+
+def test_job_whose_end_cannot_be_written_fails(work, queued, caplog):
+    work._look()
+    work._ended(segmentation_job(queued.pk), "done", {"outcome": "finished"})  # a worker of another version
+    assert (state_of(queued), queued.message) == ("failed", tasks.UNFORESEEN)
+
+
+def test_end_that_the_database_did_not_take_is_written_later(work, queued, monkeypatch):
+    from webapp import jobrows
+
+    work._look()
+    finish = jobrows.finish_segmentation
+
+    def locked(*args):
+        monkeypatch.setattr(jobrows, "finish_segmentation", finish)
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(jobrows, "finish_segmentation", locked)
+    monkeypatch.setattr(work._stopping, "wait", lambda seconds: None)
+    work._inbox.put(("ended", (segmentation_job(queued.pk), *done())))
+    work._turn()
+    assert state_of(queued) == "running"
+    work._turn()
+    assert state_of(queued) == "complete"
 
 
 def test_event_of_an_unknown_job_is_passed_over(work, queued, told):

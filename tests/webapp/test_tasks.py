@@ -17,26 +17,23 @@ def folder(tmp_path):
     return JobFolder(tmp_path, "segmentation-1")
 
 
-@pytest.mark.parametrize(("n_windows", "n_blocks"), [(1, 1), (36, 36), (64, 4000)])
-def test_course_runs_from_0_to_1_without_going_back(n_windows, n_blocks):
-    course = Course(n_blocks)
-    totals = {"reading": n_windows, "codebook": 1, "leaves": n_blocks, "overviews": n_blocks}
-    shares = [
-        course.progress(stage, done, totals[stage]) for stage in STAGES for done in range(totals[stage] + 1)
-    ]
+@pytest.mark.parametrize(("sampled", "n_pixels"), [(1, 1), (10**6, 10**6), (8 * 10**6, 10**9)])
+def test_course_runs_from_0_to_1_without_going_back(sampled, n_pixels):
+    course = Course(sampled, n_pixels)
+    shares = [course.progress(stage, done, 7) for stage in STAGES for done in range(8)]
     assert shares[0] == 0.0
     assert shares[-1] == pytest.approx(1.0)
     assert shares == sorted(shares)
 
 
 def test_course_of_a_large_scene_is_mostly_leaves_and_of_a_small_one_mostly_reading():
-    large, small = Course(4000), Course(36)
-    assert large.progress("reading", 64, 64) < 0.05
-    assert small.progress("reading", 36, 36) > 0.5
+    large, small = Course(8 * 10**6, 10**9), Course(10**6, 10**6)
+    assert large.progress("codebook", 1, 1) < 0.05
+    assert small.progress("reading", 4, 4) > 0.5
 
 
 def test_course_of_nothing_to_do_is_at_its_end():
-    assert Course(5).progress("leaves", 0, 0) == Course(5).progress("leaves", 5, 5)
+    assert Course(5, 5).progress("leaves", 0, 0) == Course(5, 5).progress("leaves", 5, 5)
 
 
 @pytest.fixture
