@@ -13,6 +13,7 @@ import scipy.spatial
 from affine import Affine
 from numpy.typing import DTypeLike, NDArray
 from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from segmentation.errors import InvalidArgumentError
@@ -148,7 +149,7 @@ def write_scene(
         "nodata": nodata,
     }
     if gcps:
-        profile |= {"gcps": list(gcps), "crs": crs}
+        profile |= {"gcps": list(gcps), "crs": CRS() if crs is None else crs}
     elif transform is not None:
         profile |= {"transform": transform, "crs": crs}
     if driver == "GTiff":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,8 +88,26 @@ def open_dataset(path: Path, limits: Limits) -> DatasetReader:
     """Open a file that :func:`check_path` has passed, with the one driver that its first bytes call for."""
     limits.check_file(path)
     driver = sniff_driver(path)
+    if driver == "PNG":
+        _check_png_is_whole(path)
     with readable(path):
         return rasterio.open(path, driver=driver, sharing=False)
+
+
+def _check_png_is_whole(path: Path) -> None:
+    """GDAL fills what is missing of a PNG with black and says nothing, so its chunks are followed to the last."""
+    end = path.stat().st_size
+    with path.open("rb") as file:
+        place = 8  # after the signature
+        while place + 12 <= end:
+            file.seek(place)
+            length, kind = struct.unpack(">I4s", file.read(8))
+            place += 12 + length
+            if kind == b"IEND" and place <= end:
+                return
+    raise UnreadableSceneError(
+        f'"{path.name}" is damaged or incomplete: its end is missing. Copy or download it again.'
+    )
 
 
 @contextmanager

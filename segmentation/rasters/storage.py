@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from segmentation.errors import SegmentationError, StorageFullError
 
 __all__ = ["writing"]
 
-_ROOM_BYTES = 8 * 2**20  # a disk with less is full
+_PROBE_BYTES = 4 * 2**20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -41,15 +41,27 @@ def writing(path: Path) -> Iterator[None]:
                 "The disk is full, so the image could not be stored. Free some space, or delete scenes, and try again."
             ) from error
         raise SegmentationError(
-            f"The image could not be stored: {error}. Check the disk and the rights on the data folder."
+            f"The image could not be stored ({_reason(error)}). Check the disk and the rights on the data folder."
         ) from error
 
 
 def _is_full(error: BaseException, path: Path) -> bool:
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    # GDAL tells the reason in words, or not at all.
-    if any(os.strerror(code) in str(error) for code in _FULL):
-        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    # GDAL does not tell why a write failed, so the disk is asked: a quota does not show in its free space.
     near = next(parent for parent in (path, *path.absolute().parents) if parent.is_dir())
-    return shutil.disk_usage(near).free < _ROOM_BYTES
+    try:
+        with tempfile.TemporaryFile(dir=near) as probe:
+            probe.write(bytes(_PROBE_BYTES))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as refusal:
+        return refusal.errno in _FULL
+    return False
+
+
+def _reason(error: BaseException) -> str:
+    """What GDAL or the system said first: what rasterio says on top only points there."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return str(error).strip().rstrip(".")

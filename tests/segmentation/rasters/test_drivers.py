@@ -38,7 +38,7 @@ def test_gdal_prefixes_are_names_of_missing_files(tmp_path):
 
 
 def test_missing_folder_and_special_files_are_told_apart(tmp_path):
-    with pytest.raises(UnreadableSceneError, match="There is no file .* check its path"):
+    with pytest.raises(UnreadableSceneError, match=r"There is no file .* check its path"):
         open_scene(tmp_path / "none.tif")
     with pytest.raises(UnreadableSceneError, match="is a folder"):
         open_scene(tmp_path)

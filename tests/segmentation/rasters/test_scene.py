@@ -62,9 +62,9 @@ def test_read_bands_in_the_order_asked_for(tmp_path, pixels):
 
 @pytest.mark.parametrize("bands", [[0], [4], []])
 def test_read_refuses_bands_that_are_not_there(tmp_path, pixels, bands):
-    with open_scene(write_scene(tmp_path / "a.tif", pixels)) as scene:
-        with pytest.raises(InvalidArgumentError, match=r"bands 1 to 3\. Choose"):
-            scene.read(0, 0, 4, 4, bands=bands)
+    scene = open_scene(write_scene(tmp_path / "a.tif", pixels))
+    with scene, pytest.raises(InvalidArgumentError, match=r"bands 1 to 3\. Choose"):
+        scene.read(0, 0, 4, 4, bands=bands)
 
 
 def test_read_refuses_an_empty_window(tmp_path, pixels):
