@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from webapp.models import Project, Scene
@@ -16,7 +17,7 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
         "name": scene.name,
         "state": scene.state,
         "progress": scene.progress,
-        "message": scene.message,
+        "message": _with_own_name(scene),
         "attribution": scene.attribution,
         "size_bytes": scene.size_bytes,
         "created_at": scene.created_at.isoformat(),
@@ -37,3 +38,8 @@ def describe_project(project: Project) -> dict[str, Any]:
         "updated_by": project.updated_by.username if project.updated_by else None,
         "url": f"/projects/{project.pk}/",
     }
+
+
+def _with_own_name(scene: Scene) -> str:
+    """The scene's message with the file called as its sender called it, not as it was received on disk."""
+    return re.sub(rf"\b{scene.pk}-[0-9a-f]{{32}}\.\w+", lambda _: scene.source_name, scene.message)

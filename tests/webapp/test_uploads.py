@@ -46,6 +46,15 @@ def test_upload_makes_a_scene_and_starts_its_import(signed_in, user, submitted):
     assert list(uploads_folder().iterdir()) == [path]
 
 
+def test_message_of_a_failed_import_calls_the_file_as_its_sender_did(signed_in, submitted):
+    send(signed_in, file_name=r"C:\\1 of 2.tif")
+    [(scene, path)] = submitted["imports"]
+    Scene.objects.update(state="failed", message=f'"{path.name}" is damaged or incomplete.')
+    shown = signed_in.get(f"/api/scenes/{scene.pk}").json()["message"]
+    assert shown == f'"{scene.source_name}" is damaged or incomplete.'
+    assert path.stem not in shown
+
+
 def test_upload_takes_a_name(signed_in, submitted):
     assert send(signed_in, file_name="a.png").json()["name"] == "a"
     assert send(signed_in, name="  My\n scene ").status_code == 202
