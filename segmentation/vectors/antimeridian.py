@@ -16,17 +16,70 @@ __all__ = ["Cutter"]
 
 Points = NDArray[np.float64]
 
+_NEARLY = 4  # last digits: an edge that spans 180 degrees up to rounding leads straight over the pole
+
 
 @dataclass(frozen=True)
 class Cutter:
-    """Cuts polygons whose coordinates are degrees times ``10^digits``."""
+    """Cuts polygons whose coordinates are degrees times ``10^digits``, with at least one digit.
+
+    ``has_pole``: whether meridians may meet in the scene. Longitudes then may jump anywhere, and mean nothing at latitude 90;
+    else they run on without a jump, and latitude 90 is an edge like others.
+    """
 
     digits: int
+    has_pole: bool
+
+    @property
+    def full(self) -> float:
+        """Once around the Earth."""
+        return 360.0 * 10.0**self.digits
 
     @property
     def _half(self) -> float:
-        """180 degrees."""
-        return 180.0 * 10.0**self.digits
+        return self.full / 2
+
+    @property
+    def _pole(self) -> float:
+        return self.full / 4
+
+    def turns(
+        self,
+        x: NDArray[np.int64],
+        y: NDArray[np.int64],
+        ring_ends: NDArray[np.int64],
+        vertex_ends: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Find out which polygons must be cut.
+
+        Parameters
+        ----------
+        x, y : int64 arrays, shape (V,)
+            Longitudes (in any turn, perhaps with jumps) and latitudes of closed rings, polygon after polygon.
+        ring_ends : int64 array, shape (R,)
+        vertex_ends : int64 array, shape (P,)
+            Where each ring and each polygon ends.
+
+        Returns
+        -------
+        turns : int64 array, shape (P,)
+            How many times around the Earth the polygon has to be moved west to lie between -180 and 180.
+        must_cut : bool array, shape (P,)
+            Whether that is not enough.
+        """
+        if not len(x):
+            return np.zeros(0, np.int64), np.zeros(0, np.bool_)
+        half = int(self._half)
+        begins = np.append(0, vertex_ends[:-1])
+        low, high = np.minimum.reduceat(x, begins), np.maximum.reduceat(x, begins)
+        turns = (low + half) // (2 * half)
+        must_cut = high > (2 * turns + 1) * half
+        if self.has_pole:
+            odd = np.abs(np.diff(x, append=x[-1:])) >= half - _NEARLY
+            odd[ring_ends - 1] = False
+            odd |= np.abs(y) >= int(self._pole)
+            must_cut |= np.logical_or.reduceat(odd, begins)
+        return turns, must_cut
 
     def cut(self, rings: list[NDArray[np.int64]]) -> list[list[NDArray[np.int64]]]:
         """Bring a polygon into longitudes -180 to 180.
@@ -39,98 +92,79 @@ class Cutter:
         Returns
         -------
         list of polygons, each a list of int64 arrays, shape (n, 2)
-            One polygon if nothing had to be cut. Where nothing of a thin polygon is left: none.
+            Exteriors counter-clockwise.
         """
-        lows = [np.min(ring[:, 0]) for ring in rings]
-        highs = [np.max(ring[:, 0]) for ring in rings]
-        turn = self._turn_of(min(lows), max(highs))
-        if turn is not None and not any(self._is_odd(ring) for ring in rings):
-            shift = np.array([int(-2 * self._half) * turn, 0], np.int64)
-            return [[ring + shift for ring in rings]]
         exterior = self._region(rings[0].astype(np.float64))
         holes = [self._region(ring[::-1].astype(np.float64)) for ring in rings[1:]]
         area = exterior.difference(shapely.union_all(holes)) if holes else exterior
-        parts = [part for part in shapely.get_parts(area) if part.geom_type == "Polygon" and not part.is_empty]
+        parts = [
+            part for part in shapely.get_parts(area) if part.geom_type == "Polygon" and not part.is_empty
+        ]
         return [_rings_of(part) for part in shapely.orient_polygons(np.array(parts, object))]
-
-    def _turn_of(self, low: float, high: float) -> int | None:
-        """Which turn around the Earth holds all of a range of longitudes."""
-        turn = int((low + self._half) // (2 * self._half))
-        return turn if high <= (2 * turn + 1) * self._half else None
-
-    def _is_odd(self, ring: NDArray[np.int64]) -> bool:
-        """Whether a ring jumps, or comes to a pole."""
-        jumps = np.abs(np.diff(ring[:, 0])).max() > self._half
-        return bool(jumps or np.abs(ring[:, 1]).max() >= self._half / 2)
 
     def _region(self, ring: Points) -> BaseGeometry:
         """What a counter-clockwise ring encloses, between -180 and 180."""
-        ring = self._with_crossings(self._unwrapped(ring))
+        ring = self._with_crossings(self._unwrapped(ring) if self.has_pole else ring)
         winding = ring[-1, 0] - ring[0, 0]
         if abs(winding) > self._half:
             ring = self._around_pole(ring, winding)
         polygon = shapely.Polygon(ring)
-        low, high = ring[:, 0].min(), ring[:, 0].max()
-        first, last = (int((edge + self._half) // (2 * self._half)) for edge in (low, high))
         pieces = []
-        for turn in range(first, last + 1):
-            west, east = (2 * turn - 1) * self._half, (2 * turn + 1) * self._half
-            window = shapely.box(west, -self._half, east, self._half)
-            pieces.append(
-                shapely.transform(
-                    polygon.intersection(window),
-                    lambda points, turn=turn: points - [2 * self._half * turn, 0],
-                )
-            )
+        for turn in self._turns_between(ring[:, 0].min(), ring[:, 0].max()):
+            center = self.full * turn
+            window = shapely.box(center - self._half, -self._half, center + self._half, self._half)
+            piece = polygon.intersection(window)
+            pieces.append(shapely.transform(piece, lambda points, center=center: points - [center, 0]))
         return shapely.union_all(pieces)
 
+    def _turns_between(self, west: float, east: float) -> range:
+        first, last = (int((edge + self._half) // self.full) for edge in (west, east))
+        return range(first, last + 1)
+
     def _unwrapped(self, ring: Points) -> Points:
-        """The ring without jumps. On a pole, which has no longitude, two corners: with the one before's and the one after's."""
-        pole_lat = self._half / 2
-        at_pole = np.abs(ring[:-1, 1]) >= pole_lat
-        if at_pole.any() and not at_pole.all():
-            start = int(np.flatnonzero(~at_pole)[0])
-            ring = np.concatenate([ring[start:-1], ring[: start + 1]])
-        points = [ring[0]]
-        for index in range(1, len(ring)):
-            x, y = ring[index]
-            before = points[-1][0]
-            if abs(y) >= pole_lat:
-                points.append(np.array([before, y]))
+        """The ring without jumps; where it comes through a pole it gets two corners there, before and after the turn."""
+        away = np.flatnonzero(np.abs(ring[:-1, 1]) < self._pole)
+        ring = np.concatenate([ring[away[0] : -1], ring[: away[0] + 1]])
+        points = [(ring[0, 0], ring[0, 1])]
+        pole = 0.0  # latitude of the pole that the ring has just come to
+        for lon, lat in ring[1:].tolist():
+            if abs(lat) >= self._pole:
+                pole = lat
                 continue
-            ahead = x - before
-            if abs(points[-1][1]) >= pole_lat:
-                # The polygon is to the left: along the north pole it goes west, along the south pole east.
-                ahead = -((-ahead) % (2 * self._half)) if points[-1][1] > 0 else ahead % (2 * self._half)
-                points.append(np.array([before + ahead, points[-1][1]]))
-            else:
-                ahead -= 2 * self._half * np.rint(ahead / (2 * self._half))
-            points.append(np.array([before + ahead, y]))
+            before, lat_before = points[-1]
+            ahead = lon - before - self.full * np.rint((lon - before) / self.full)
+            if not pole and abs(ahead) >= self._half - _NEARLY:
+                pole = float(np.copysign(self._pole, lat + lat_before))  # straight over it
+            if pole:
+                # The inside is to the left: along the north pole it goes west, along the south pole east.
+                ahead = ahead % self.full if pole < 0 else -(-ahead % self.full)
+                points += [(before, pole), (before + ahead, pole)]
+                pole = 0.0
+            points.append((before + ahead, lat))
         return np.array(points)
 
     def _with_crossings(self, ring: Points) -> Points:
         """The ring with a corner wherever an edge crosses +-180."""
-        starts, ends = ring[:-1], ring[1:]
-        west, east = np.minimum(starts[:, 0], ends[:, 0]), np.maximum(starts[:, 0], ends[:, 0])
-        # The one odd multiple of 180 that an edge under 360 degrees long can cross.
-        line = (2 * np.floor((west + self._half) / (2 * self._half)) + 1) * self._half
-        crossing = np.flatnonzero((west < line) & (line < east))
-        if not crossing.size:
-            return ring
-        # From west to east whichever way the ring goes: neighbors must find the same latitude.
-        goes_east = starts[crossing, 0] < ends[crossing, 0]
-        first = np.where(goes_east[:, None], starts[crossing], ends[crossing])
-        last = np.where(goes_east[:, None], ends[crossing], starts[crossing])
-        share = (line[crossing] - first[:, 0]) / (last[:, 0] - first[:, 0])
-        lats = np.rint(first[:, 1] + share * (last[:, 1] - first[:, 1]))
-        return np.insert(ring, crossing + 1, np.stack([line[crossing], lats], axis=1), axis=0)
+        turns = self._turns_between(ring[:, 0].min(), ring[:, 0].max())
+        for line in [(2 * turn + 1) * self._half for turn in turns]:
+            starts, ends = ring[:-1], ring[1:]
+            crossing = np.flatnonzero((starts[:, 0] - line) * (ends[:, 0] - line) < 0)
+            # From west to east whichever way the ring goes: neighbors must find the same latitude.
+            goes_east = (starts[crossing, 0] < line)[:, None]
+            west = np.where(goes_east, starts[crossing], ends[crossing])
+            east = np.where(goes_east, ends[crossing], starts[crossing])
+            share = (line - west[:, 0]) / (east[:, 0] - west[:, 0])
+            lats = np.rint(west[:, 1] + share * (east[:, 1] - west[:, 1]))
+            ring = np.insert(ring, crossing + 1, np.stack([np.full(len(lats), line), lats], axis=1), axis=0)
+        return ring
 
     def _around_pole(self, ring: Points, winding: float) -> Points:
         """Lead a ring that goes once around the Earth along its pole; the seam comes to lie on +-180."""
-        on_seam = np.flatnonzero(np.mod(ring[:-1, 0] + self._half, 2 * self._half) == 0)
-        start = int(on_seam[0])  # the ring passes every longitude, and has a corner wherever it crosses this one
-        turned = np.concatenate([ring[start:-1], ring[: start + 1] + [winding, 0]])
-        pole = self._half / 2 * np.sign(winding)  # eastwards with the inside to the left: around the north pole
+        # The ring passes every longitude, and has a corner wherever it crosses the seam.
+        start = int(np.flatnonzero(np.mod(ring[:-1, 0] + self._half, self.full) == 0)[0])
+        once_around = np.array([winding, 0.0])
+        turned = np.concatenate([ring[start:-1], ring[: start + 1] + once_around])
+        pole = self._pole * np.sign(winding)  # eastward with the inside to the left: around the north pole
         cap = np.array([[turned[-1, 0], pole], [turned[0, 0], pole], turned[0]])
         return np.concatenate([turned, cap])
 

@@ -13,12 +13,14 @@ from segmentation.errors import InvalidArgumentError
 from segmentation.rasters.georeference import Georeference
 from segmentation.vectors.antimeridian import Cutter
 from segmentation.vectors.positions import Positions
-from segmentation.vectors.rings import Polygons
+from segmentation.vectors.rings import Polygons, ring_marks
 from segmentation.vectors.source import ClassSource
 from segmentation.vectors.text import write_rings
 from segmentation.vectors.tracing import AreaUnit, trace
 
 __all__ = ["ClassStyle", "geojson_chunks"]
+
+Scaled = NDArray[np.int64]
 
 _CHUNK_CHARS = 1 << 18
 _CHUNK_VERTICES = 1 << 14
@@ -92,7 +94,9 @@ def geojson_chunks(
     """
     height, width = source.shape
     if height < 1 or width < 1:
-        raise InvalidArgumentError(f"A class map of {height} x {width} pixels cannot be written; it needs pixels.")
+        raise InvalidArgumentError(
+            f"A class map of {height} x {width} pixels cannot be written; it needs pixels."
+        )
     if (georeference.height, georeference.width) != (height, width):
         raise InvalidArgumentError(
             f"The class map has {height} x {width} pixels, its georeference {georeference.height} x {georeference.width}."
@@ -176,61 +180,72 @@ class _Writer:
         )
 
     def _plain(self, polygons: Polygons) -> Iterator[str]:
-        """Features whose rings are written as they are; a large one comes in several pieces."""
-        n_vertices = len(polygons.rows)
-        is_start, is_end = np.zeros(n_vertices, np.bool_), np.zeros(n_vertices, np.bool_)
-        is_exterior = np.zeros(n_vertices, np.bool_)
-        starts = np.append(0, polygons.ring_ends[:-1])
-        is_start[starts[:n_vertices]] = True
-        is_end[polygons.ring_ends - 1] = True
-        is_exterior[starts[np.cumsum(polygons.ring_count) - polygons.ring_count]] = True
-        index = 0
-        for low in range(0, n_vertices, _CHUNK_VERTICES):
-            part = slice(low, low + _CHUNK_VERTICES)
-            x, y = self._positions.scaled(polygons.rows[part], polygons.cols[part])
-            text, begins = write_rings(
-                x, y, is_start[part], is_end[part], is_exterior[part], self._positions.digits
-            )
-            pieces, at = [], 0
-            for begin in begins.tolist():
-                pieces.append(text[at:begin])
-                if index:
-                    pieces.append("]}}")
-                pieces.append(self._head(polygons, index, "Polygon"))
-                index, at = index + 1, begin
-            pieces.append(text[at:])
-            if low + _CHUNK_VERTICES >= n_vertices:
-                pieces.append("]}}")
-            yield "".join(pieces)
+        """Features of a scene that lies between -180 and 180 degrees."""
+
+        def place(part: slice) -> tuple[Scaled, Scaled]:
+            return self._positions.scaled(polygons.rows[part], polygons.cols[part])
+
+        yield from self._features(polygons, 0, len(polygons), place)
 
     def _cut(self, polygons: Polygons) -> Iterator[str]:
-        """Features that may cross the antimeridian, one by one."""
-        cutter = Cutter(self._positions.digits)
+        """Features of a scene across the antimeridian or a pole; those to be cut, few as a rule, come one by one."""
+        cutter = Cutter(self._positions.digits, self._positions.has_pole)
         x, y = self._positions.scaled(polygons.rows, polygons.cols)
-        rings = np.split(np.stack([x, y], axis=1), polygons.ring_ends[:-1])
-        ring = 0
-        for index, count in enumerate(polygons.ring_count.tolist()):
-            parts = cutter.cut(rings[ring : ring + count])
-            ring += count
-            texts = [self._write_part(part) for part in parts]
-            if len(texts) == 1:
-                yield f"{self._head(polygons, index, 'Polygon')}{texts[0]}]}}}}"
-            else:
-                inside = ",".join(f"[{text}]" for text in texts)
-                yield f"{self._head(polygons, index, 'MultiPolygon')}{inside}]}}}}"
+        turns, must_cut = cutter.turns(x, y, polygons.ring_ends, polygons.vertex_ends)
+        sizes = np.diff(polygons.vertex_ends, prepend=0)
+        shifted = x - int(cutter.full) * np.repeat(turns, sizes)
 
-    def _write_part(self, part: list[NDArray[np.int64]]) -> str:
-        points = np.concatenate(part)
-        ends = np.cumsum([len(ring) for ring in part])
-        is_start, is_end, is_exterior = (np.zeros(len(points), np.bool_) for _ in range(3))
-        is_start[np.append(0, ends[:-1])] = True
-        is_end[ends - 1] = True
-        is_exterior[0] = True
-        return write_rings(
-            np.ascontiguousarray(points[:, 0]),
-            np.ascontiguousarray(points[:, 1]),
-            is_start,
-            is_end,
-            is_exterior,
-            self._positions.digits,
-        )[0]
+        def place(part: slice) -> tuple[Scaled, Scaled]:
+            return shifted[part], y[part]
+
+        first = 0
+        for index in np.flatnonzero(must_cut).tolist():
+            yield from self._features(polygons, first, index, place)
+            rings = [np.stack([x[ring], y[ring]], axis=1) for ring in polygons.rings(index)]
+            yield self._cut_feature(polygons, index, cutter.cut(rings))
+            first = index + 1
+        yield from self._features(polygons, first, len(polygons), place)
+
+    def _features(
+        self,
+        polygons: Polygons,
+        first: int,
+        end: int,
+        place: Callable[[slice], tuple[Scaled, Scaled]],
+    ) -> Iterator[str]:
+        """Polygons ``first`` to ``end - 1`` with their rings as they are; a large one comes in several pieces."""
+        if first == end:
+            return
+        starts, closes, exteriors = polygons.marks
+        index = first
+        begin = int(polygons.vertex_ends[first - 1]) if first else 0
+        stop = int(polygons.vertex_ends[end - 1])
+        for low in range(begin, stop, _CHUNK_VERTICES):
+            part = slice(low, min(low + _CHUNK_VERTICES, stop))
+            x, y = place(part)
+            text, begins = write_rings(
+                x, y, starts[part], closes[part], exteriors[part], self._positions.digits
+            )
+            pieces, at = [], 0
+            for new in begins.tolist():
+                pieces.append(text[at:new])
+                if index > first:
+                    pieces.append("]}}")
+                pieces.append(self._head(polygons, index, "Polygon"))
+                index, at = index + 1, new
+            pieces.append(text[at:])
+            yield "".join(pieces)
+        yield "]}}"
+
+    def _cut_feature(self, polygons: Polygons, index: int, parts: list[list[Scaled]]) -> str:
+        texts = [self._rings_text(part) for part in parts]
+        if len(texts) == 1:
+            return f"{self._head(polygons, index, 'Polygon')}{texts[0]}]}}}}"
+        inside = ",".join(f"[{text}]" for text in texts)
+        return f"{self._head(polygons, index, 'MultiPolygon')}{inside}]}}}}"
+
+    def _rings_text(self, rings: list[Scaled]) -> str:
+        points = np.concatenate(rings)
+        starts, closes, exteriors = ring_marks(np.cumsum([len(ring) for ring in rings]), np.array([0]))
+        x, y = np.ascontiguousarray(points[:, 0]), np.ascontiguousarray(points[:, 1])
+        return write_rings(x, y, starts, closes, exteriors, self._positions.digits)[0]

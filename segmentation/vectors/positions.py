@@ -103,7 +103,9 @@ class Positions:
         if not (0 <= col <= self.width and 0 <= row <= self.height):
             return False
         # On a plain longitude-latitude grid a pole is a whole side of the scene: no ring goes around it.
-        _, back = self._georeference.to_lonlat(np.array([0.0, self.width]), np.array([float(row), float(row)]))
+        _, back = self._georeference.to_lonlat(
+            np.array([0.0, self.width]), np.array([float(row), float(row)])
+        )
         return bool(np.abs(back - lat).max() > 1e-6)
 
     def _measure(self) -> None:
@@ -172,8 +174,9 @@ class Positions:
         """A difference of positions in pixels; infinite where the projection is singular."""
         jacobian = self._jacobian(cols, rows)
         difference = _wrapped(guess - exact)
-        usable = np.isfinite(jacobian).all(axis=(-2, -1)) & np.isfinite(difference).all(axis=-1)
-        usable &= np.abs(np.linalg.det(np.where(usable[..., None, None], jacobian, 0))) > 1e-300
+        numbers = np.concatenate([jacobian.reshape(*cols.shape, 4), difference], axis=-1)
+        determinant = np.linalg.det(np.where(np.isfinite(jacobian), jacobian, 0))
+        usable = np.isfinite(numbers).all(axis=-1) & (np.abs(determinant) > 0)
         offset = np.full(difference.shape, np.inf)
         offset[usable] = np.linalg.solve(jacobian[usable], difference[usable][..., None])[..., 0]
         return offset
@@ -203,7 +206,7 @@ def _nodes(size: int, spacing: int) -> NDArray[np.int64]:
 
 
 @numba.njit(nogil=True, cache=True)
-def _interpolate(rows, cols, node_rows, node_cols, lons, lats, spacing, scale):
+def _interpolate(rows, cols, node_rows, node_cols, lons, lats, spacing, scale):  # type: ignore[no-untyped-def]
     x, y = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for i in range(len(rows)):
         row, col = rows[i], cols[i]

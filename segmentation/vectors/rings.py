@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
+from functools import cached_property
 
 import numba
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from segmentation.vectors.sweep import Sweep
 
-__all__ = ["Polygons", "take_complete"]
+__all__ = ["Polygons", "ring_marks", "take_complete"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,36 @@ class Polygons:
 
     def __len__(self) -> int:
         return len(self.class_of)
+
+    @cached_property
+    def vertex_ends(self) -> NDArray[np.int64]:
+        """Where each polygon ends in ``rows`` and ``cols``."""
+        return self.ring_ends[np.cumsum(self.ring_count) - 1]
+
+    @cached_property
+    def marks(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+        """As `ring_marks`."""
+        return ring_marks(self.ring_ends, np.cumsum(self.ring_count) - self.ring_count)
+
+    def rings(self, index: int) -> list[slice]:
+        """Where the rings of one polygon lie in ``rows`` and ``cols``."""
+        last = int(self.ring_count[: index + 1].sum())
+        ends = np.append(0, self.ring_ends)[last - int(self.ring_count[index]) : last + 1].tolist()
+        return [slice(begin, end) for begin, end in itertools.pairwise(ends)]
+
+
+def ring_marks(
+    ring_ends: NDArray[np.int64], exteriors: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """For each vertex, bool: whether a ring starts there, whether one ends, whether a polygon starts.
+
+    ``exteriors``: numbers of the rings that polygons start with.
+    """
+    size = int(ring_ends[-1]) if len(ring_ends) else 0
+    starts, closes, begins = (np.zeros(size, np.bool_) for _ in range(3))
+    first = np.append(0, ring_ends)[:-1]
+    starts[first], closes[ring_ends - 1], begins[first[exteriors]] = True, True, True
+    return starts, closes, begins
 
 
 def take_complete(sweep: Sweep, *, reverse: bool) -> Polygons:
@@ -71,14 +103,17 @@ def take_complete(sweep: Sweep, *, reverse: bool) -> Polygons:
     rank_of_root[complete] = np.arange(len(complete))
     rank = rank_of_root[roots]
 
-    nodes = tuple(
-        array[:n_nodes] for array in (sweep.node_row, sweep.node_col, sweep.node_next, sweep.node_region)
+    nodes = (
+        sweep.node_row[:n_nodes],
+        sweep.node_col[:n_nodes],
+        sweep.node_next[:n_nodes],
+        sweep.node_region[:n_nodes],
     )
-    _part_touching(*nodes, rank)
-    starts, ranks, sizes, are_holes = _find_rings(*nodes, rank)
+    _part_touching(nodes, rank)
+    starts, ranks, sizes, are_holes = _find_rings(nodes, rank)
     order = np.lexsort((starts, are_holes, ranks))
     ends = np.cumsum(sizes[order] + 1)
-    rows, cols = _collect(nodes[0], nodes[1], nodes[2], starts[order], ends, reverse)
+    rows, cols = _collect(nodes, starts[order], ends, reverse)
     polygons = Polygons(
         sweep.class_of[complete],
         sweep.pixels[complete],
@@ -100,10 +135,7 @@ def _keep_open(
     new_region[kept] = np.arange(1, len(kept) + 1)
     new_region = new_region[roots]
     sweep.n_nodes = _pack(
-        sweep.node_row,
-        sweep.node_col,
-        sweep.node_next,
-        sweep.node_region,
+        (sweep.node_row, sweep.node_col, sweep.node_next, sweep.node_region),
         sweep.n_nodes,
         rank,
         new_region,
@@ -119,7 +151,7 @@ def _keep_open(
 
 
 @numba.njit(nogil=True, cache=True)
-def _roots(parent, n):
+def _roots(parent, n):  # type: ignore[no-untyped-def]
     roots = np.empty(n, np.int32)
     for region in range(n):
         # A region points at an older one, whose root is known.
@@ -128,8 +160,9 @@ def _roots(parent, n):
 
 
 @numba.njit(nogil=True, cache=True)
-def _part_touching(node_row, node_col, node_next, node_region, rank):
+def _part_touching(nodes, rank):  # type: ignore[no-untyped-def]
     """Where a boundary comes to one corner twice, exchange how it goes on: two rings instead of one."""
+    node_row, node_col, node_next, node_region = nodes
     for node in range(len(node_row) - 1):
         other = node + 1
         if (
@@ -142,8 +175,9 @@ def _part_touching(node_row, node_col, node_next, node_region, rank):
 
 
 @numba.njit(nogil=True, cache=True)
-def _find_rings(node_row, node_col, node_next, node_region, rank):
+def _find_rings(nodes, rank):  # type: ignore[no-untyped-def]
     """First node, rank of the region, number of nodes and whether it is a hole, of each complete ring."""
+    node_row, node_col, node_next, node_region = nodes
     n = len(node_row)
     seen = np.zeros(n, np.bool_)
     room, count = 1024, 0
@@ -161,7 +195,9 @@ def _find_rings(node_row, node_col, node_next, node_region, rank):
             seen[node] = True
             size += 1
             after = node_next[node]
-            twice_area += np.int64(node_col[node]) * node_row[after] - np.int64(node_col[after]) * node_row[node]
+            twice_area += (
+                np.int64(node_col[node]) * node_row[after] - np.int64(node_col[after]) * node_row[node]
+            )
             node = after
         starts[count], ranks[count] = start, rank[node_region[start]]
         sizes[count], are_holes[count] = size, twice_area < 0
@@ -170,15 +206,16 @@ def _find_rings(node_row, node_col, node_next, node_region, rank):
 
 
 @numba.njit(nogil=True, cache=True)
-def _doubled(array):
+def _doubled(array):  # type: ignore[no-untyped-def]
     longer = np.empty(2 * len(array), array.dtype)
     longer[: len(array)] = array
     return longer
 
 
 @numba.njit(nogil=True, cache=True)
-def _collect(node_row, node_col, node_next, starts, ends, reverse):
+def _collect(nodes, starts, ends, reverse):  # type: ignore[no-untyped-def]
     """Corners of the rings, each closed with its first."""
+    node_row, node_col, node_next = nodes[0], nodes[1], nodes[2]
     total = ends[-1] if len(ends) else 0
     rows, cols = np.empty(total, np.int32), np.empty(total, np.int32)
     begin = 0
@@ -193,8 +230,9 @@ def _collect(node_row, node_col, node_next, starts, ends, reverse):
 
 
 @numba.njit(nogil=True, cache=True)
-def _pack(node_row, node_col, node_next, node_region, n, rank, new_region, source, target):
+def _pack(nodes, n, rank, new_region, source, target):  # type: ignore[no-untyped-def]
     """Move the nodes of open regions together."""
+    node_row, node_col, node_next, node_region = nodes
     new_index = np.full(n, -1, np.int32)
     count = 0
     for node in range(n):

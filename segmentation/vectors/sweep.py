@@ -40,8 +40,12 @@ class Sweep:
         # One pixel more on each side: beyond the map there is no class.
         self.above_class = np.zeros(width + 2, np.uint8)
         self.above_region = np.zeros(width + 2, np.int32)
-        self.source = np.full(width + 1, -1, np.int32)  # node that the boundary going down at this column comes from
-        self.target = np.full(width + 1, -1, np.int32)  # node that the boundary going up at this column leads to
+        self.source = np.full(
+            width + 1, -1, np.int32
+        )  # node that the boundary going down at this column comes from
+        self.target = np.full(
+            width + 1, -1, np.int32
+        )  # node that the boundary going up at this column leads to
         self.n_nodes, self.n_regions = 0, 1
         self._grow_nodes(_FIRST_NODES)
         self._grow_regions(_FIRST_REGIONS)
@@ -113,14 +117,14 @@ class Sweep:
 
 
 def _grown(old: NDArray | None, used: int, size: int, kind: type) -> NDArray:
-    new = np.zeros(size, kind)
+    new: NDArray = np.zeros(size, kind)
     if old is not None:
         new[:used] = old[:used]
     return new
 
 
 @numba.njit(nogil=True, cache=True)
-def _root(parent, region):
+def _root(parent, region):  # type: ignore[no-untyped-def]
     while parent[region] != region:
         parent[region] = parent[parent[region]]
         region = parent[region]
@@ -128,7 +132,7 @@ def _root(parent, region):
 
 
 @numba.njit(nogil=True, cache=True)
-def _sweep_rows(classes, areas, row, start, max_nodes, steps, front, nodes, n_nodes, regions, n_regions):
+def _sweep_rows(classes, areas, row, start, max_nodes, steps, front, nodes, n_nodes, regions, n_regions):  # type: ignore[no-untyped-def]
     """As ``Sweep.advance``, and stop also before a row that might not fit into the arrays."""
     height, width = classes.shape
     above_class, above_region = front[0], front[1]
@@ -148,7 +152,7 @@ def _sweep_rows(classes, areas, row, start, max_nodes, steps, front, nodes, n_no
 
 
 @numba.njit(nogil=True, cache=True)
-def _label_row(here_class, here_region, above_class, above_region, areas, at, row, regions, n_regions):
+def _label_row(here_class, here_region, above_class, above_region, areas, at, row, regions, n_regions):  # type: ignore[no-untyped-def]
     """Give the pixels of one row their regions, joining regions that meet."""
     parent, first, last_row, pixels, area, class_of = regions
     width = len(here_class) - 2
@@ -194,7 +198,7 @@ def _label_row(here_class, here_region, above_class, above_region, areas, at, ro
 
 
 @numba.njit(nogil=True, cache=True)
-def _trace_row(here_class, here_region, front, row, steps, nodes, n):
+def _trace_row(here_class, here_region, front, row, steps, nodes, n):  # type: ignore[no-untyped-def]
     """Follow the boundaries through the corners between two rows of pixels."""
     above_class, above_region, source, target = front
     node_row, node_col, node_next, node_region = nodes
@@ -209,57 +213,57 @@ def _trace_row(here_class, here_region, front, row, steps, nodes, n):
         col_is_grid = col % steps[1] == 0
         # At a corner that two pixels of one class share diagonally each keeps its own; nodes of such a pair follow
         # each other, hence the order nw, se, ne, sw.
-        if nw != 0 and nw != ne:  # comes from above
-            if nw != sw or sw == se or ne != se or row_is_grid:
-                node_region[n] = above_region[col]
-                node_col[n] = col
-                node_next[n] = -1
-                node_next[from_up] = n
-                if nw != sw:
-                    node_next[n] = to_left
-                elif sw != se:
-                    source[col] = n
-                else:
-                    right_source = n
-                n += 1
-        if se != 0 and se != sw:  # comes from below
-            if se != ne or ne == nw or nw != sw or row_is_grid:
-                node_region[n] = here_region[col + 1]
-                node_col[n] = col
-                node_next[n] = -1
-                target[col] = n
-                if se != ne:
-                    right_source = n
-                elif ne != nw:
-                    node_next[n] = to_up
-                else:
-                    node_next[n] = to_left
-                n += 1
-        if ne != 0 and ne != se:  # comes from the right
-            if ne != nw or nw == sw or sw != se or col_is_grid:
-                node_region[n] = above_region[col + 1]
-                node_col[n] = col
-                node_next[n] = -1
-                left_target = n
-                if ne != nw:
-                    node_next[n] = to_up
-                elif nw != sw:
-                    node_next[n] = to_left
-                else:
-                    source[col] = n
-                n += 1
-        if sw != 0 and sw != nw:  # comes from the left
-            if sw != se or se == ne or nw != ne or col_is_grid:
-                node_region[n] = here_region[col]
-                node_col[n] = col
-                node_next[n] = -1
-                node_next[from_left] = n
-                if sw != se:
-                    source[col] = n
-                elif se != ne:
-                    right_source = n
-                else:
-                    node_next[n] = to_up
-                n += 1
+        # comes from above
+        if 0 != nw != ne and (nw != sw or sw == se or ne != se or row_is_grid):
+            node_region[n] = above_region[col]
+            node_col[n] = col
+            node_next[n] = -1
+            node_next[from_up] = n
+            if nw != sw:
+                node_next[n] = to_left
+            elif sw != se:
+                source[col] = n
+            else:
+                right_source = n
+            n += 1
+        # comes from below
+        if 0 != se != sw and (se != ne or ne == nw or nw != sw or row_is_grid):
+            node_region[n] = here_region[col + 1]
+            node_col[n] = col
+            node_next[n] = -1
+            target[col] = n
+            if se != ne:
+                right_source = n
+            elif ne != nw:
+                node_next[n] = to_up
+            else:
+                node_next[n] = to_left
+            n += 1
+        # comes from the right
+        if 0 != ne != se and (ne != nw or nw == sw or sw != se or col_is_grid):
+            node_region[n] = above_region[col + 1]
+            node_col[n] = col
+            node_next[n] = -1
+            left_target = n
+            if ne != nw:
+                node_next[n] = to_up
+            elif nw != sw:
+                node_next[n] = to_left
+            else:
+                source[col] = n
+            n += 1
+        # comes from the left
+        if 0 != sw != nw and (sw != se or se == ne or nw != ne or col_is_grid):
+            node_region[n] = here_region[col]
+            node_col[n] = col
+            node_next[n] = -1
+            node_next[from_left] = n
+            if sw != se:
+                source[col] = n
+            elif se != ne:
+                right_source = n
+            else:
+                node_next[n] = to_up
+            n += 1
     node_row[n_before:n] = row
     return n

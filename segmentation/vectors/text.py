@@ -46,7 +46,7 @@ def write_rings(
 
 
 @numba.njit(nogil=True, cache=True)
-def _write(x, y, is_start, is_end, is_exterior, digits, buffer):
+def _write(x, y, is_start, is_end, is_exterior, digits, buffer):  # type: ignore[no-untyped-def]
     begins = np.empty(np.count_nonzero(is_exterior), np.int64)
     n_begins, at = 0, 0
     for i in range(len(x)):
@@ -70,7 +70,7 @@ def _write(x, y, is_start, is_end, is_exterior, digits, buffer):
 
 
 @numba.njit(nogil=True, cache=True)
-def _write_number(scaled, digits, buffer, at):
+def _write_number(scaled, digits, buffer, at):  # type: ignore[no-untyped-def]
     if scaled < 0:
         buffer[at] = _MINUS
         at += 1

@@ -19,7 +19,9 @@ from segmentation.vectors.sweep import Sweep
 __all__ = ["AreaUnit", "trace"]
 
 _STRIP_PIXELS = 1 << 23
-_SPARE_NODES = 1 << 20  # complete polygons are taken out when so many nodes have come, and at the end of a strip
+_SPARE_NODES = (
+    1 << 20
+)  # complete polygons are taken out when so many nodes have come, and at the end of a strip
 
 
 class AreaUnit:
@@ -57,7 +59,7 @@ class AreaUnit:
         areas = np.empty((height, width), np.int64)
         for col in range(0, width, BLOCK):
             block = self._georeference.pixel_areas_m2(row, col, height, min(BLOCK, width - col))
-            areas[:, col : col + BLOCK] = np.rint(np.divide(block, self.square_meters))
+            areas[:, col : col + BLOCK] = np.rint(np.asarray(block) / self.square_meters)
         return areas
 
 
