@@ -53,7 +53,7 @@ function buildMap() {
     map.fitBounds(bounds, { padding: [24, 24] });
 
     // The panel folds, a phone turns: the map follows the room it has.
-    new ResizeObserver(() => map.invalidateSize({ pan: false, debounceMoveend: true })).observe(map.getContainer());
+    new ResizeObserver(() => map.invalidateSize({ animate: false, debounceMoveend: true })).observe(map.getContainer());
 
     const layer = new ClusterLayer(info);
     layer.on("error", (message) => setMessage(byTestId("webgl-error"), message));

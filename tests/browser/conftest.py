@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Playwright
 
 from tests.browser.map_fixture.driver import PLAIN, MapPage
 
@@ -52,14 +52,13 @@ def map_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def map_browser() -> Iterator[Browser]:
+def map_browser(playwright: Playwright) -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
         pytest.skip("no Chromium or Chrome on this machine; `make test` installs one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGS)
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=chromium, args=ARGS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture

@@ -105,6 +105,9 @@ def test_on_a_phone_tap_assigns_and_the_panel_is_a_sheet(map_page) -> None:
     assert opened
     assert opened["height"] > dock_box["height"] + 100
     assert page.page.evaluate("document.documentElement.scrollWidth") == 390
+    name = page.id("class-name").bounding_box()
+    assert name
+    assert name["width"] > 150, "a class's name has the room of its row"
     page.go(300, 300, 4)  # the map has become smaller: everything still meets
     leaf = page.call(
         "(() => { const p = clusternet.pixelToPoint(300, 300); return clusternet.leafAt(p.x, p.y); })()"

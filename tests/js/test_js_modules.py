@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from playwright.sync_api import Playwright
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted(path.name for path in Path(__file__).parent.glob("*.test.js"))
@@ -60,19 +61,16 @@ def test_modules_pass_in_node() -> None:
 
 
 @pytest.mark.browser
-def test_modules_pass_in_chromium(served: str) -> None:
+def test_modules_pass_in_chromium(served: str, playwright: Playwright) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not chromium:
         pytest.skip("no Chromium or Chrome on this machine; `make test` installs one")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
-        page = browser.new_page()
-        page.goto(f"{served}/tests/js/browser.html?{urlencode([('file', name) for name in FILES])}")
-        page.wait_for_function("window.results")
-        results = page.evaluate("window.results")
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
+    page = browser.new_page()
+    page.goto(f"{served}/tests/js/browser.html?{urlencode([('file', name) for name in FILES])}")
+    page.wait_for_function("window.results")
+    results = page.evaluate("window.results")
+    browser.close()
     assert len(results) > 50
     failures = [f"{result['name']}: {result['error']}" for result in results if result["error"]]
     assert not failures, "\n".join(failures)

@@ -81,7 +81,8 @@ export function hoverPanel(state, tools) {
                 return;
             }
             const bands = bandsOf(mean.length, info, segmentation);
-            const labels = bands.map((band) => info.band_names[band - 1] || String(band));
+            // "B08 near infrared" is too long for an axis: its first word tells the band.
+            const labels = bands.map((band) => info.band_names[band - 1].split(" ")[0] || String(band));
             plot.replaceChildren(...chart(mean, bands.map((band) => info.means[band - 1]), labels));
         } catch (error) {
             plot.replaceChildren(el("p", { class: "hint" }, `No spectrum: ${error.message}`));

@@ -13,6 +13,7 @@ from tests.browser.map_fixture.world import N_LEAVES, World, tree_bytes
 
 PLAIN, ROTATED, PIXELS, COMPUTING = 1, 2, 3, 4
 WORLDS = {PLAIN: World(1, "plain"), ROTATED: World(2, "rotated"), PIXELS: World(3, "pixels")}
+PATIENCE_MS = 30_000  # for what happens in a moment on an idle machine
 
 
 class MapPage:
@@ -45,10 +46,27 @@ class MapPage:
 
     def wait(self, condition: str) -> None:
         """Until an expression is true. Playwright's own wait_for_function evals strings, which the page's policy forbids."""
-        self.call(f"(async () => {{ while (!({condition})) await new Promise(requestAnimationFrame); }})()")
+        self.call(
+            f"""(async () => {{
+                const end = Date.now() + {PATIENCE_MS};
+                while (!({condition})) {{
+                    if (Date.now() > end) throw new Error("not true in time: " + {json.dumps(condition)});
+                    await new Promise(requestAnimationFrame);
+                }}
+            }})()"""
+        )
 
     def idle(self) -> None:
-        self.call("clusternet.whenIdle()")
+        late = f"new Promise((_, fail) => setTimeout(() => fail(new Error('the page does not come to rest')), {PATIENCE_MS}))"
+        self.call(f"Promise.race([clusternet.whenIdle(), {late}])")
+
+    def in_the_middle(self, row: int, col: int) -> None:
+        """Wait until a pixel has come to the middle of the map, within 3 CSS pixels."""
+        middle = "(() => { const box = document.querySelector('[data-testid=map]').getBoundingClientRect();"
+        away = f"const at = clusternet.pixelToPoint({row}, {col});"
+        self.wait(
+            f"{middle} {away} return Math.hypot(at.x - box.width / 2, at.y - box.height / 2) < 3; }})()"
+        )
 
     def id(self, test_id: str) -> Locator:
         return self.page.get_by_test_id(test_id)
