@@ -133,7 +133,6 @@ export function classesPanel(state, commands) {
         if (document.activeElement !== name) name.value = label.name;
         const color = byTestId("class-color", row);
         if (document.activeElement !== color || color.value === label.color) color.value = label.color;
-        row.style.setProperty("--class-color", label.color);
         const select = byTestId("class-select", row);
         select.setAttribute("aria-label", `Assign “${label.name}” from now on`);
         select.querySelector("kbd").textContent = index < 9 ? String(index + 1) : "·";

@@ -1,7 +1,7 @@
 /** Zoom, scale bar, coordinates under the cursor, go to a place. */
 import { toLatLng } from "../layers/view.js";
 import { formatLatLon, parseLatLon, parsePixel } from "../model/place.js";
-import { lonLatOf, mercator } from "../model/grid.js";
+import { mercator } from "../model/grid.js";
 import { byId, byTestId, setMessage } from "./dom.js";
 
 /** "120 px" or "1,200 px": the scale bar of a scene without CRS. */
@@ -99,5 +99,3 @@ export function zoomForPixelSize(map, layer, info, row, col, size) {
     const world = mercator(180, 0)[0] * 2;
     return Math.log2((size * world) / (256 * metres));
 }
-
-export const lonLatOfPixel = (layer, row, col) => lonLatOf(...layer.grid.toPlane(row, col));
