@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segmentation.clustering.codebook import NODATA_LEAF, Codebook
+from segmentation.clustering.codebook import Codebook
 from segmentation.clustering.pooling import region_sums
 from segmentation.clustering.superpixels import find_superpixels
 from segmentation.features.filters import FilterBank, outer_window
 from segmentation.features.normalize import BandScaling, FeatureScaling
+from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.windows import Window

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import ExtraTreesClassifier
 
-from segmentation.clustering.codebook import NODATA_LEAF
 from segmentation.errors import InvalidArgumentError
+from segmentation.pyramid import NODATA_LEAF
 
 __all__ = ["Click", "Prediction", "classify_leaves"]
 
@@ -82,6 +81,9 @@ def classify_leaves(
     if len(names) == 1:
         classes = np.full(len(means), names[0], np.int64)
         return Prediction(classes, np.ones(len(means), np.float32))
+    # Imported here: it takes a second, and most who open a segmentation only look.
+    from sklearn.ensemble import ExtraTreesClassifier
+
     trees = ExtraTreesClassifier(_N_TREES, class_weight="balanced", random_state=seed, n_jobs=1)
     trees.fit(means[leaves_of], classes_of)
     votes = trees.predict_proba(means)

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from segmentation.blockwork import BlockWork, Superpixels, leaf_sums
-from segmentation.clustering.codebook import NODATA_LEAF, Codebook, build_codebook, wanted_leaves
+from segmentation.clustering.codebook import Codebook, build_codebook, wanted_leaves
 from segmentation.clustering.colors import cluster_colors
 from segmentation.clustering.pooling import region_sums
 from segmentation.clustering.superpixels import default_superpixel_px, find_superpixels
@@ -28,6 +28,7 @@ from segmentation.errors import CancelledError, EmptySceneError, InvalidArgument
 from segmentation.features.filters import FilterBank
 from segmentation.features.normalize import BandScaling, FeatureScaling
 from segmentation.features.sampling import is_sampled_whole, sample_windows
+from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.scene import Scene, open_scene

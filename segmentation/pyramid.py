@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["level_shape", "reduce_once"]
+__all__ = ["NODATA_LEAF", "level_shape", "reduce_once"]
+
+NODATA_LEAF = 65_535  # the id of pixels without data, at every level
 
 
 def level_shape(height: int, width: int, level: int) -> tuple[int, int]:

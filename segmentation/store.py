@@ -16,11 +16,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from segmentation.clustering.codebook import NODATA_LEAF
 from segmentation.clustering.merge_tree import MergeTree
 from segmentation.decoder import Click, Prediction, classify_leaves
 from segmentation.errors import InvalidArgumentError, StoreError
-from segmentation.pyramid import level_shape, reduce_once
+from segmentation.pyramid import NODATA_LEAF, level_shape, reduce_once
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.windows import BLOCK
 

@@ -16,9 +16,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import GzipCodec
 
-from segmentation.clustering.codebook import NODATA_LEAF
 from segmentation.errors import StorageFullError
-from segmentation.pyramid import level_shape, reduce_once
+from segmentation.pyramid import NODATA_LEAF, level_shape, reduce_once
 from segmentation.rasters.windows import BLOCK
 from segmentation.store import DESCRIPTION, FORMAT, read_description
 

@@ -15,9 +15,8 @@ from segmentation.clustering.kmeans import find_centroids
 from segmentation.clustering.merge_tree import build_merge_tree
 from segmentation.errors import EmptySceneError
 
-__all__ = ["MAX_LEAVES", "NODATA_LEAF", "Codebook", "build_codebook", "wanted_leaves"]
+__all__ = ["MAX_LEAVES", "Codebook", "build_codebook", "wanted_leaves"]
 
-NODATA_LEAF = 65_535
 MAX_CELLS, MAX_FINE = 256, 240
 MAX_LEAVES = MAX_CELLS * MAX_FINE  # 61,440; the ids between serve splits
 _SUPERPIXELS_PER_LEAF = 8

@@ -98,6 +98,13 @@ def on_map(page: Page, row: int, col: int) -> dict[str, float]:
     }
 
 
+def opened(page: Page, link: str) -> None:
+    """Open the map page and wait until state and tree are there."""
+    page.goto(link)
+    page.wait_for_function("() => window.clusternet")
+    page.evaluate("() => clusternet.ready")
+
+
 def idle(page: Page) -> None:
     page.evaluate("() => clusternet.whenIdle()")
 
@@ -141,10 +148,8 @@ def test_the_whole_job(server, page: Page, tmp_path: Path) -> None:
     page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
 
     # The link signs in and opens the project; the first clusters come by themselves.
-    page.goto(server.link)
+    opened(page, server.link)
     expect(page).to_have_url(re.compile(r"/projects/\d+/$"))
-    page.wait_for_function("() => window.clusternet")
-    page.evaluate("() => clusternet.ready")
     page.wait_for_function("() => clusternet.blocksShown() > 0", timeout=120_000)
     page.get_by_test_id("progress").wait_for(state="hidden", timeout=120_000)
     idle(page)
@@ -152,6 +157,7 @@ def test_the_whole_job(server, page: Page, tmp_path: Path) -> None:
     assert segmentation.complete
 
     # The slider moves the cut at once, and asks the server nothing.
+    page.wait_for_load_state("networkidle")  # the last statistics have come
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     before = page.evaluate("() => clusternet.state.cut")
@@ -245,22 +251,34 @@ def test_the_whole_job(server, page: Page, tmp_path: Path) -> None:
 
 
 def test_state_survives_a_restart_of_the_server(server, page: Page) -> None:
-    page.goto(
-        server.link.split("/enter/")[0] + "/projects/"
-    )  # not signed in: the link was for another browser
-    expect(page).to_have_url(re.compile("/accounts/login/"))
     server.stop()
-    server.link = server.start()
-    page.goto(server.link)
-    page.wait_for_function("() => window.clusternet")
+    opened(page, server.start())
+    add_class(page, "Kept")
+    page.keyboard.press("Control+z")
     idle(page)
-    assert [entry["name"] for entry in page.evaluate("() => clusternet.state.classes")] == ["Water", "Forest"]
-    assert set(table(page)) == {0, 1, 2}
+    add_class(page, "Lasting")
+    (place, *_) = pixels_of_three_clusters(page, open_segmentation(server.store()).shape)
+    point = on_map(page, *place)
+    page.mouse.click(point["x"], point["y"])
+    idle(page)
+    before = page.evaluate(
+        "() => [clusternet.state.classes, clusternet.state.table, clusternet.state.number]"
+    )
+    assert "Lasting" in [entry["name"] for entry in before[0]]
+    server.stop()
+    opened(page, server.start())
+    after = page.evaluate("() => [clusternet.state.classes, clusternet.state.table, clusternet.state.number]")
+    assert after == before
 
 
 def test_a_link_works_once(server, page: Page, browser) -> None:
+    server.stop()
+    link = server.start()
+    opened(page, link)
     stranger = browser.new_context().new_page()
-    stranger.goto(server.link)
+    stranger.goto(link)
+    expect(stranger.get_by_role("heading", name="This link no longer works")).to_be_visible()
+    stranger.goto(page.url)
     expect(stranger).to_have_url(re.compile("/accounts/login/"))
     stranger.context.close()
 
@@ -271,8 +289,11 @@ def test_first_blocks_are_on_the_map_before_half_of_them_exist(tmp_path: Path, p
     image = write_scene(tmp_path / "large.tif", np.tile(pixels, (1, side // 1_000, side // 1_000)))
     live = LiveServer(tmp_path, image)
     try:
-        page.goto(live.start())
-        page.wait_for_function("() => window.clusternet && clusternet.blocksShown() > 0", timeout=120_000)
+        opened(page, live.start())
+        # The page notes when the first part of the overlay is drawn; here in the overview of the whole scene.
+        page.wait_for_function(
+            "() => performance.getEntriesByName('clusternet:first-overlay').length > 0", timeout=120_000
+        )
         written = len(list(live.store().glob("leaves/0/c/*/*")))
         assert written < (side / 512) ** 2 / 2
         # and the rest of the page can be used meanwhile
