@@ -160,11 +160,13 @@ class Cutter:
 
     def _around_pole(self, ring: Points, winding: float) -> Points:
         """Lead a ring that goes once around the Earth along its pole; the seam comes to lie on +-180."""
-        # The ring passes every longitude, and has a corner wherever it crosses the seam.
-        start = int(np.flatnonzero(np.mod(ring[:-1, 0] + self._half, self.full) == 0)[0])
+        pole = self._pole * np.sign(winding)  # eastward with the inside to the left: around the north pole
+        # The ring passes every longitude, and has a corner wherever it crosses the seam. From the one nearest to the pole
+        # the way there is free.
+        on_seam = np.flatnonzero(np.mod(ring[:-1, 0] + self._half, self.full) == 0)
+        start = int(on_seam[np.argmin(np.abs(pole - ring[on_seam, 1]))])
         once_around = np.array([winding, 0.0])
         turned = np.concatenate([ring[start:-1], ring[: start + 1] + once_around])
-        pole = self._pole * np.sign(winding)  # eastward with the inside to the left: around the north pole
         cap = np.array([[turned[-1, 0], pole], [turned[0, 0], pole], turned[0]])
         return np.concatenate([turned, cap])
 

@@ -57,6 +57,9 @@ class Positions:
         west, _, east, _ = georeference.bounds or (0.0, 0.0, 0.0, 0.0)
         self.must_cut = self.has_pole or west < -180 - 1e-9 or east > 180 + 1e-9
         self._measure()
+        if self.must_cut and east - west > 360 - 1e-6:
+            # The sides of the scene meet: the corners of the one must be corners of the other.
+            self.step_rows = 1
         self._scale = 10.0**self.digits
         if self._spacing:
             self._rows, self._cols = (_nodes(size, self._spacing) for size in (height, width))
