@@ -28,6 +28,7 @@ from rasterio.windows import Window as DatasetWindow
 from segmentation.errors import CancelledError, EmptySceneError
 from segmentation.rasters.bands import ROLES_TAG
 from segmentation.rasters.drivers import check_path, readable
+from segmentation.rasters.earth import earth_crs
 from segmentation.rasters.gcps import warped_by_gcps
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.limits import Limits
@@ -144,12 +145,8 @@ class _Ingest:
         with open_scene(self._source, self._limits) as scene, scene.dataset() as dataset:
             self._remarks += scene.remarks
             self._report(0)
-            with readable(self._source):
-                view = (
-                    warped_by_gcps(scene, dataset, self._limits)
-                    if scene.has_gcps
-                    else nullcontext((dataset, ""))
-                )
+            by_points = scene.has_gcps
+            view = warped_by_gcps(scene, dataset, self._limits) if by_points else nullcontext((dataset, ""))
             with view as (shown, remark):
                 self._remarks += [remark] if remark else []
                 statistics = self._copy(scene, shown, work)
@@ -197,7 +194,7 @@ class _Ingest:
     def _create(self, work: Path, scene: Scene, dataset: DatasetReader, whole_blocks: bool) -> DatasetWriter:
         roles = scene.band_roles
         rgb = roles[:3] == ("red", "green", "blue") and scene.n_bands >= 3
-        crs = dataset.crs if dataset.crs and (scene.crs is not None or scene.has_gcps) else None
+        crs, _ = earth_crs(dataset.crs, dataset.transform, dataset.height, dataset.width)
         side = _block_side(scene)
         target = rasterio.open(
             work,
@@ -257,6 +254,7 @@ class _Ingest:
     def _report(self, share: float) -> None:
         if self._cancelled():
             raise CancelledError(f'The import of "{self._source.name}" was cancelled.')
+        os.utime(self._draft)  # a sign of life for whoever sweeps up what crashes left behind
         self._progress(share)
 
 

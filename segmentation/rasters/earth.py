@@ -49,6 +49,9 @@ def earth_crs(crs: Any, transform: Affine, height: int, width: int) -> tuple[CRS
             None,
             f"It lies outside the area in which its coordinate system {_name(crs)} is defined, {kept}.",
         )
+    system = pyproj.CRS.from_wkt(found.to_wkt())
+    if system.is_compound:  # heights play no part here, and their grids may be missing
+        found = CRS.from_wkt(system.sub_crs_list[0].to_wkt())
     return found, ""
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +317,25 @@ def test_an_error_in_a_callback_leaves_nothing(here, pixels):
     with pytest.raises(RuntimeError, match="listener gone"):
         ingest(write_scene(here / "a.tif", pixels), here / "out", progress=progress)
     assert_nothing_left(here, ["a.tif"])
+
+
+def test_a_running_import_shows_signs_of_life(here, pixels):
+    """The folder that it works in never looks old, or it would be swept away."""
+    ages = []
+
+    def progress(share):
+        for draft in here.glob(".out.*"):
+            ages.append(time.time() - draft.stat().st_mtime)
+            os.utime(draft, (0, 0))
+
+    ingest(write_scene(here / "a.tif", pixels), here / "out", progress=progress)
+    assert len(ages) > 2
+    assert max(ages) < 1e6
+
+
+def test_heights_are_left_out_of_the_coordinate_system(here, pixels):
+    info = ingest(write_scene(here / "a.tif", pixels, crs="EPSG:32633+5773"), here / "out")
+    assert info.crs == "EPSG:32633"
 
 
 def test_an_earlier_attempt_is_replaced(here, pixels):
