@@ -244,7 +244,7 @@ class _Ingest:
                         job.result(timeout=_POLL_S)
                         return
                     except NotDoneError:
-                        written = sum(file.stat().st_size for file in self._draft.glob("scene.tif*"))
+                        written = sum(_size(file) for file in self._draft.glob("scene.tif*"))
                         self._report(_COPY_SHARE + (0.98 - _COPY_SHARE) * min(1.0, written / expected))
             except BaseException:
                 # GDAL cannot be told to stop, but it does when its source ends.
@@ -343,6 +343,13 @@ def _publish(draft: Path, folder: Path) -> None:
         return
     for file in draft.iterdir():
         file.replace(folder / file.name)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:  # GDAL is done with it, an overview's draft for one
+        return 0
 
 
 def _ignore(share: float) -> None:

@@ -415,4 +415,4 @@ def test_memory_does_not_grow_with_the_scene(here):
             env={**os.environ, "GDAL_CACHEMAX": "64"},
         )
         peaks.append(int(done.stdout) / 1024)
-    assert peaks[1] - peaks[0] < 100, peaks  # MiB; the larger has 275 MiB of pixels, the smaller 69
+    assert peaks[1] - peaks[0] < 150, peaks  # MiB; held whole, it would be 206 for one copy alone
