@@ -114,7 +114,11 @@ class ImportRecord:
 
     def find(self, user: User, image: Path) -> Scene | None:
         scene_id = self._read().get(self._key(image))
-        return Scene.objects.filter(pk=scene_id, owner=user, state=Scene.State.READY).first() if scene_id else None
+        return (
+            Scene.objects.filter(pk=scene_id, owner=user, state=Scene.State.READY).first()
+            if scene_id
+            else None
+        )
 
     def add(self, image: Path, scene: Scene) -> None:
         draft = self._path.with_suffix(".part")

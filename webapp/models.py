@@ -101,7 +101,9 @@ class Project(models.Model):
     number = models.PositiveIntegerField(default=0)  # of the newest edit
     # Snapshot of the fold at ``number``: class of each leaf, zlib-compressed uint8, 0 = none.
     class_table = models.BinaryField(default=bytes, blank=True)
-    aoi = models.JSONField(null=True, blank=True)  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
+    aoi = models.JSONField(
+        null=True, blank=True
+    )  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")

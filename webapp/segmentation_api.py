@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from channels.db import database_sync_to_async
@@ -197,9 +198,11 @@ async def get_statistics(
             )
         aoi = row.aoi
     etag, cache = segmentation_numbers.etag(segmentation, aoi), "private, no-cache"
-    if segmentation.state == Segmentation.State.COMPLETE and _is_known(request, etag):
+    is_complete = segmentation.state == Segmentation.State.COMPLETE
+    if is_complete and _is_known(request, etag):
         return _unchanged(etag, cache)
-    return _binary(await _in_pool(segmentation_numbers.statistics, segmentation.pk, aoi), etag, cache)
+    read = partial(segmentation_numbers.statistics, segmentation.pk, aoi, is_complete=is_complete)
+    return _binary(await _in_pool(read), etag, cache)
 
 
 @router.get("/segmentations/{segmentation_id}/spectrum")

@@ -53,10 +53,11 @@ def etag(segmentation: Segmentation, aoi: dict[str, Any] | None) -> str:
     return f'"statistics-{segmentation.pk}-0-{_hash(aoi)}-{state}"'
 
 
-def statistics(segmentation_id: int, aoi: dict[str, Any] | None) -> bytes:
+def statistics(segmentation_id: int, aoi: dict[str, Any] | None, *, is_complete: bool) -> bytes:
     """The "statistics" of docs/protocol.md inside an area of interest, gzipped.
 
-    StoreError while there is no codebook.
+    Of a segmentation that ``is_complete``, counts from before that are not given out any more: the browser would keep
+    them as final. StoreError while there is no codebook.
     """
     key = (segmentation_id, _hash(aoi))
     with _kept_lock:
@@ -64,11 +65,12 @@ def statistics(segmentation_id: int, aoi: dict[str, Any] | None) -> bytes:
     # Reading all leaves inside an area takes a while: of several that ask, one does it.
     with lock:
         kept = _kept.get(key)
-        if kept is not None and (kept.is_complete or time.monotonic() - kept.at < FRESH_S):
+        is_fresh = kept is not None and not is_complete and time.monotonic() - kept.at < FRESH_S
+        if kept is not None and (kept.is_complete or is_fresh):
             return kept.packed
-        packed, is_complete = _pack(open_store(segmentation_id), aoi)
+        packed, has_all = _pack(open_store(segmentation_id), aoi)
         with _kept_lock:
-            _kept[key] = _Kept(packed, time.monotonic(), is_complete)
+            _kept[key] = _Kept(packed, time.monotonic(), has_all)
             _kept.move_to_end(key)
             while len(_kept) > KEPT:
                 oldest, _ = _kept.popitem(last=False)

@@ -222,7 +222,9 @@ LOGGING = {
     "loggers": {
         "django": {"level": LOG_LEVEL},
         "django.request": {"level": "ERROR"},  # a 404 is the visitor's business
-        "django.security.DisallowedHost": {"level": "CRITICAL"},  # as is a wrong name; it comes with a traceback
+        "django.security.DisallowedHost": {
+            "level": "CRITICAL"
+        },  # as is a wrong name; it comes with a traceback
         "uvicorn": {"level": LOG_LEVEL},
     },
 }

@@ -104,7 +104,8 @@ class FeatureScaling:
         deviation = np.sqrt(np.average(np.square(samples - mean), axis=0, weights=weights))
         # A feature that is constant, but for rounding, says nothing.
         return cls(
-            mean.astype(np.float32), (np.where(deviation > 1e-6, deviation, 1.0) / importance).astype(np.float32)
+            mean.astype(np.float32),
+            (np.where(deviation > 1e-6, deviation, 1.0) / importance).astype(np.float32),
         )
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
