@@ -33,7 +33,7 @@ def import_file(
     )
     # Whoever runs the server is not held to what may be sent to it.
     limits = Limits(
-        max_bytes=settings.QUOTA_BYTES, max_pixels=settings.MAX_PIXELS, max_bands=settings.MAX_BANDS
+        max_file_bytes=settings.QUOTA_BYTES, max_pixels=settings.MAX_PIXELS, max_bands=settings.MAX_BANDS
     )
     try:
         info = ingest(path, scene.folder, limits=limits, progress=progress)
