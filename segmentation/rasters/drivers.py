@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
+from rasterio._err import CPLE_BaseError  # what properties of a dataset raise; it has no public name
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -117,7 +118,7 @@ def readable(path: Path, where: str = "") -> Iterator[None]:
         yield
     except SegmentationError:
         raise  # it is a sentence already
-    except (RasterioError, MemoryError, ValueError) as error:
+    except (RasterioError, CPLE_BaseError, MemoryError, ValueError) as error:
         raise UnreadableSceneError(
             f'"{path.name}" is damaged or incomplete{where}: it cannot be read. Copy or download it again.'
         ) from error

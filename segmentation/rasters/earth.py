@@ -9,15 +9,19 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from segmentation.rasters import lonlat
+from segmentation.rasters.georeference import Georeference
 
 __all__ = ["earth_crs"]
+
+_FINEST_M = 1e-4  # finer than any camera's pixels; what is below comes from damaged numbers
 
 
 def earth_crs(crs: Any, transform: Affine, height: int, width: int) -> tuple[CRS | None, str]:
     """Keep a CRS that gives longitude and latitude on Earth for this very grid.
 
     Engineering, geocentric and vertical systems, other planets, and grids that lie where the projection is not
-    defined (the rim of a geostationary full-disk view) count as none: such a scene is handled in pixel coordinates.
+    defined (the rim of a geostationary full-disk view) or pixels have no size, count as none: such a scene is handled
+    in pixel coordinates.
 
     Parameters
     ----------
@@ -49,6 +53,9 @@ def earth_crs(crs: Any, transform: Affine, height: int, width: int) -> tuple[CRS
             None,
             f"It lies outside the area in which its coordinate system {_name(crs)} is defined, {kept}.",
         )
+    gsd_m = Georeference(transform, found, height, width).gsd_m
+    if gsd_m is None or not gsd_m >= _FINEST_M:  # so that NaN is caught, too
+        return None, f"Its position gives its pixels no size on the ground, {kept}."
     system = pyproj.CRS.from_wkt(found.to_wkt())
     if system.is_compound:  # heights play no part here, and their grids may be missing
         found = CRS.from_wkt(system.sub_crs_list[0].to_wkt())

@@ -1,10 +1,12 @@
 """What reaches GDAL, and what does not."""
 
 import os
+import struct
 
 import numpy as np
 import pytest
 import rasterio
+from rasterio.errors import RasterioError
 
 from segmentation.errors import SceneTooLargeError, UnreadableSceneError
 from segmentation.rasters.drivers import check_path, sniff_driver
@@ -75,6 +77,22 @@ def test_content_decides_not_the_name(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(UnreadableSceneError, match=message):
         open_scene(path)
+
+
+def test_damaged_geographic_tags_are_told(tmp_path):
+    """rasterio lets GDAL's own errors out where a mere property of the dataset is asked for."""
+    path = write_scene(tmp_path / "a.tif", GRAY)
+    content = path.read_bytes()
+    for whole, damaged in (
+        (struct.pack("<HHI", 33550, 12, 3), struct.pack("<HHI", 33550, 0xFF0C, 3)),  # type of the pixel size
+        (struct.pack("<4H", 1024, 0, 1, 1), struct.pack("<4H", 1024, 0, 0xFF01, 1)),  # how many kinds of CRS
+    ):
+        assert content.count(whole) == 1
+        content = content.replace(whole, damaged)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableSceneError, match=r'"a.tif" is damaged or incomplete.*again\.') as caught:
+        open_scene(path)
+    assert not isinstance(caught.value.__cause__, RasterioError)
 
 
 def test_a_vrt_cannot_smuggle_in_other_files(tmp_path):

@@ -38,6 +38,10 @@ def test_systems_on_earth_are_kept(crs, transform):
         ("EPSG:32633", Affine(0, 0, 5, 0, 0, 5), "not where it lies"),
         ("+proj=geos +h=35785831 +lon_0=0", Affine(1e5, 0, -5e6, 0, -1e5, 5e6), "outside the area"),
         ("EPSG:4326", Affine(10, 0, 0, 0, -10, 5000), "outside the area"),
+        ("EPSG:32633", Affine(2, 0, 390_000, 0, -1e-290, 5_820_000), "no size on the ground"),
+        ("EPSG:32633", Affine(10, 0, 390_000, 0, -10, 6e80), "no size on the ground"),
+        ("EPSG:3857", Affine(10, 0, 0, 0, -10, 1e9), "no size on the ground"),
+        ("EPSG:4326", Affine(1e-12, 0, 5, 0, -1e-12, 50), "no size on the ground"),
     ],
 )
 def test_others_count_as_none_and_say_why(crs, transform, reason):
