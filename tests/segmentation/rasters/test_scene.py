@@ -159,6 +159,19 @@ def test_own_mask_and_alpha_and_nodata_all_count(tmp_path, pixels):
         assert "alpha" in scene.remarks[0]
 
 
+@pytest.mark.parametrize("driver", ["PNG", "JP2OpenJPEG", "COG"])
+def test_alpha_of_other_formats_counts(tmp_path, driver):
+    written = synthetic_scene(64, 80, 3, seed=4, dtype="uint8")[0]
+    held = np.arange(80)[None].repeat(64, axis=0) > 30
+    options = {"QUALITY": "100", "REVERSIBLE": "YES"} if driver == "JP2OpenJPEG" else {}
+    path = write_scene(tmp_path / "a.bin", written, alpha=held * 255, driver=driver, crs=None, **options)
+    with open_scene(path) as scene:
+        assert scene.n_bands == 3
+        read, valid = scene.read(0, 0, 64, 80)
+    np.testing.assert_array_equal(valid, held)
+    np.testing.assert_array_equal(read[:, held], written[:, held])
+
+
 def test_near_infrared_marked_as_alpha_is_a_band(tmp_path):
     written = synthetic_scene(200, 200, 4, seed=3, dtype="uint8")[0]
     path = write_scene(tmp_path / "a.tif", written[:3], alpha=written[3], photometric="RGB")
