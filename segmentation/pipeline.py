@@ -229,16 +229,17 @@ class _Run:
         work = self._work(self._band_scaling(windows))
         whole = is_sampled_whole(self.scene.height, self.scene.width)
         self._tell("reading", 0, len(windows))
-        samples: list[Superpixels] = []
+        samples: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         for window, found in zip(
             windows, pool.map(lambda w: self._unless_cancelled(work.superpixels, w), windows), strict=True
         ):
-            samples.append(found)
             if whole:
                 self.kept[window.row // BLOCK, window.col // BLOCK] = found
+            samples.append((found.pixels, found.features))
             self._tell("reading", len(samples), len(windows))
-        pixels = np.concatenate([part.pixels for part in samples])
-        features = np.concatenate([part.features for part in samples])
+        pixels = np.concatenate([part for part, _ in samples])
+        features = np.concatenate([part for _, part in samples])
+        del samples  # the copies are enough
         if not len(pixels):
             raise EmptySceneError(
                 "No sampled pixel of the image holds data; choose another image or area of interest."
@@ -249,6 +250,7 @@ class _Run:
         )
         feature_scaling = FeatureScaling.fit(features, pixels, FilterBank(work.scaling.n_channels).importance)
         standard = feature_scaling(features)
+        del features
         codebook, tree = build_codebook(
             standard,
             pixels,

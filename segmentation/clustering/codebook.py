@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numba
@@ -28,7 +29,7 @@ _FINE_ROUNDS = 6
 RunAll = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codebook:
     """Leaves in depth-first order of their merge tree.
 
@@ -70,12 +71,31 @@ class Codebook:
         nearest, second : float32 arrays, shape (N,)
             Distance to that leaf, and to the second nearest of the cell (infinite where it has one leaf).
         """
-        points = torch.from_numpy(np.ascontiguousarray(features))
-        coarse = torch.from_numpy(self.coarse)
         if device != "cpu":
-            return self._assign_torch(points.to(device), coarse.to(device))
-        cells = (coarse.square().sum(1) - 2 * points @ coarse.T).argmin(1).numpy()
-        return _nearest_in_cell(features, cells, self.centroids, self.starts, self.members)  # type: ignore[no-any-return]
+            points = torch.from_numpy(np.ascontiguousarray(features))
+            return self._assign_torch(points.to(device), torch.from_numpy(self.coarse).to(device))
+        n, n_cells = len(features), len(self.coarse)
+        one_cell = (
+            np.zeros(n, np.int64),
+            np.arange(n),
+            self._coarse_columns,
+            np.array([0, n_cells]),
+            np.arange(n_cells),
+        )
+        cells, _, _ = _nearest_in_cell(features, *one_cell)
+        # Cell by cell, so that a cell's centroids stay in the processor's cache.
+        order = np.argsort(cells, kind="stable")
+        return _nearest_in_cell(features, cells, order, self._columns, self.starts, self.members)
+
+    @cached_property
+    def _coarse_columns(self) -> NDArray[np.float32]:
+        """Centroids of the cells, feature by feature, shape (D, C)."""
+        return np.ascontiguousarray(self.coarse.T)
+
+    @cached_property
+    def _columns(self) -> NDArray[np.float32]:
+        """Centroids by cell, feature by feature, shape (D, n): the leaves of a cell lie side by side."""
+        return np.ascontiguousarray(self.centroids[self.members].T)
 
     def _assign_torch(
         self, points: torch.Tensor, coarse: torch.Tensor
@@ -100,26 +120,29 @@ class Codebook:
         return leaves.to(torch.int32).cpu().numpy(), nearest.cpu().numpy(), second.cpu().numpy()
 
 
-# Not full fastmath, which assumes that there are no infinities.
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"})
-def _nearest_in_cell(features, cells, centroids, starts, members):  # type: ignore[no-untyped-def]
+@numba.njit(nogil=True, cache=True)
+def _nearest_in_cell(features, cells, order, columns, starts, members):  # type: ignore[no-untyped-def]
     n, n_features = features.shape
     leaves = np.empty(n, np.int32)
     nearest = np.empty(n, np.float32)
     second = np.empty(n, np.float32)
-    for i in range(n):
-        best, next_best, best_leaf = np.float32(np.inf), np.float32(np.inf), -1
-        for k in range(starts[cells[i]], starts[cells[i] + 1]):
-            leaf = members[k]
-            distance = np.float32(0)
-            for d in range(n_features):
-                difference = features[i, d] - centroids[leaf, d]
-                distance += difference * difference
-            if distance < best:
-                best, next_best, best_leaf = distance, best, leaf
-            elif distance < next_best:
-                next_best = distance
-        leaves[i], nearest[i], second[i] = best_leaf, np.sqrt(best), np.sqrt(next_best)
+    distances = np.empty(columns.shape[1], np.float32)
+    for place in range(n):
+        i = order[place]
+        start, stop = starts[cells[i]], starts[cells[i] + 1]
+        distances[: stop - start] = 0
+        for d in range(n_features):
+            value, column = features[i, d], columns[d, start:stop]
+            for k in range(stop - start):  # over leaves, not features: these are many, and lie side by side
+                difference = value - column[k]
+                distances[k] += difference * difference
+        best, next_best, best_leaf = np.float32(np.inf), np.float32(np.inf), 0
+        for k in range(stop - start):
+            if distances[k] < best:
+                best, next_best, best_leaf = distances[k], best, k
+            elif distances[k] < next_best:
+                next_best = distances[k]
+        leaves[i], nearest[i], second[i] = members[start + best_leaf], np.sqrt(best), np.sqrt(next_best)
     return leaves, nearest, second
 
 

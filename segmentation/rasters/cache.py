@@ -30,7 +30,7 @@ class BlockReader:
         How much may be kept.
     """
 
-    def __init__(self, scene: Scene, bands: Sequence[int] | None, max_bytes: int = 160_000_000) -> None:
+    def __init__(self, scene: Scene, bands: Sequence[int] | None, max_bytes: int = 128_000_000) -> None:
         self._scene = scene
         self._bands = None if bands is None else list(bands)
         self.n_bands = scene.n_bands if bands is None else len(bands)

@@ -3,10 +3,13 @@ import { parseAreaOfInterest } from "../model/geometry.js";
 import { toast } from "../toast.js";
 import { byId, byTestId } from "./dom.js";
 
+const HINT = "Click the corners one after the other; click the first one again to finish, Esc to stop.";
+
 export function areaPanel(state, area, tools, commands) {
     const draw = byTestId("aoi-draw");
     const upload = byTestId("aoi-upload");
     const clear = byTestId("aoi-clear");
+    let takeHintAway = () => {};
 
     function show() {
         area.show(state.aoi);
@@ -23,7 +26,8 @@ export function areaPanel(state, area, tools, commands) {
         tools.setBlocked(drawing);
         draw.setAttribute("aria-pressed", String(drawing));
         draw.lastChild.textContent = drawing ? "Stop drawing" : "Draw";
-        if (drawing) toast("Click the corners one after the other; click the first one again to finish, Esc to stop.");
+        takeHintAway();
+        if (drawing) takeHintAway = toast(HINT, { seconds: 60 }); // it goes when the drawing ends
     });
     upload.addEventListener("change", async () => {
         const [file] = upload.files;
