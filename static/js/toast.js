@@ -21,6 +21,7 @@ export function toast(message, options = {}) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "toast-close";
+    button.dataset.testid = "toast-close";
     button.setAttribute("aria-label", "Dismiss");
     button.textContent = "×";
     box.append(text, button);

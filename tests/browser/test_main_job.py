@@ -75,8 +75,8 @@ class LiveServer:
                 self.process.wait()
 
     def store(self) -> Path:
-        """The one segmentation's store."""
-        return next((self.folder / "data" / "segmentations").glob("*.zarr"))
+        """The first segmentation's store."""
+        return min((self.folder / "data" / "segmentations").glob("*.zarr"), key=lambda path: int(path.stem))
 
 
 @pytest.fixture(scope="module")
@@ -275,6 +275,73 @@ def test_state_survives_a_restart_of_the_server(server, page: Page) -> None:
     opened(page, server.start())
     after = page.evaluate("() => [clusternet.state.classes, clusternet.state.table, clusternet.state.number]")
     assert after == before
+
+
+def test_an_area_of_interest_bounds_segmentation_areas_and_download(
+    server, page: Page, tmp_path: Path
+) -> None:
+    server.stop()
+    opened(page, server.start())
+    idle(page)
+    names = [entry["name"] for entry in page.evaluate("() => clusternet.state.classes")]
+    old = open_segmentation(server.store())
+    height, width = old.shape
+    add_class(page, "Everything here")
+    number = page.evaluate("() => clusternet.state.classes.at(-1).number")
+    page.locator(f'[data-testid="class-row"][data-class="{number}"]').get_by_test_id("class-select").click()
+    (place, *_) = pixels_of_three_clusters(page, old.shape)
+    point = on_map(page, *place)
+    page.mouse.click(point["x"], point["y"])
+    idle(page)
+
+    # A quarter of the scene, from a file.
+    lons, lats = old.georeference.to_lonlat(
+        np.array([0, 1, 1, 0, 0]) * width / 2, np.array([0, 0, 1, 1, 0]) * height / 2
+    )
+    ring = [[float(lon), float(lat)] for lon, lat in zip(lons, lats, strict=True)]
+    area = tmp_path / "area.geojson"
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    page.get_by_test_id("area-of-interest").click()
+    page.get_by_test_id("aoi-upload").set_input_files(area)
+    expect(page.get_by_test_id("aoi-clear")).to_be_enabled()
+    idle(page)
+
+    # A new segmentation keeps to it, is offered, and takes the classes over.
+    page.get_by_test_id("segmentations").click()
+    page.get_by_test_id("segmentation-new").click()
+    page.get_by_test_id("segmentation-submit").click()
+    page.get_by_test_id("segmentation-offer").wait_for(timeout=120_000)
+    page.get_by_test_id("segmentation-offer-adopt").click()
+    expect(page.get_by_test_id("segmentation-offer")).to_be_hidden(timeout=60_000)
+    idle(page)
+    stores = sorted(server.store().parent.glob("*.zarr"), key=lambda path: int(path.stem))
+    new = open_segmentation(stores[-1])
+    valid = new.valid[:]
+    inside = np.zeros(valid.shape, bool)
+    inside[: height // 2, : width // 2] = True
+    assert (
+        valid == inside
+    ).mean() > 0.999  # straight edges in longitude and latitude are not quite so on the grid
+    carried = table(page)
+    assert len(carried) == new.n_leaves
+    before, after = (
+        old.leaves[:] == old.leaf_at(*place),
+        carried[np.minimum(new.leaves[:], new.n_leaves - 1)] == number,
+    )
+    if (before & valid).any():
+        assert after[before & valid].mean() > 0.5
+    with page.expect_download() as download:
+        page.get_by_test_id("download-geojson").click()
+    download.value.save_as(tmp_path / "part.geojson")
+    class_map = np.where(valid, np.append(carried, 0)[np.minimum(new.leaves[:], new.n_leaves)], 0)
+    compare(tmp_path / "part.geojson", class_map, new.georeference.transform, new.georeference.crs)
+    assert class_map.any()
+
+    # Undoing the adoption brings the old one back, with its classes.
+    page.keyboard.press("Control+z")
+    idle(page)
+    assert len(table(page)) == old.n_leaves
+    assert names == [entry["name"] for entry in page.evaluate("() => clusternet.state.classes")][: len(names)]
 
 
 def test_a_link_works_once(server, page: Page, browser) -> None:
