@@ -11,6 +11,7 @@ from pathlib import Path
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
+import segmentation.rasters  # noqa: F401  sets GDAL's options, which it reads once, before anything else loads it
 from webapp import hosts
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -59,17 +60,9 @@ def _secret_key(data_dir: Path) -> str:
     return key
 
 
-# GDAL reads these when it is loaded, also in threads, where options of rasterio.Env would be lost.
-GDAL_ENVIRONMENT = {
-    "GDAL_CACHEMAX": "256",  # MiB
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_PAM_ENABLED": "NO",  # no .aux.xml beside uploads: neither read nor written
-    "GDAL_TIFF_INTERNAL_MASK": "YES",
-    "VSI_CACHE": "FALSE",
-}
 # Dask reads its levels when it is imported, and would tell of every connection.
 DASK_ENVIRONMENT = {"DASK_LOGGING__DISTRIBUTED": "warning"}
-for _name, _value in {**GDAL_ENVIRONMENT, **DASK_ENVIRONMENT}.items():
+for _name, _value in DASK_ENVIRONMENT.items():
     os.environ.setdefault(_name, _value)
 
 # --- where things are ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ _GDAL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # no sidecar files: only what is in the file itself counts
     "GDAL_PAM_ENABLED": "NO",
     "GDAL_CACHEMAX": "64",  # megabytes (below 100,000 GDAL takes the number so): decoded blocks are kept by `cache`
+    "VSI_CACHE": "FALSE",
     "GDAL_HTTP_MAX_RETRY": "0",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",  # no network file systems
     "GDAL_VRT_ENABLE_PYTHON": "NO",
