@@ -85,13 +85,14 @@ class Engine:
                 security=True,  # a temporary certificate: other users of this machine cannot submit code
                 resources={SEGMENTING: 1},
                 local_directory=str(self._scratch),
+                preload=[tasks.__name__],
                 silence_logs=logging.ERROR,
             )
             self._client = Client(self._cluster, set_as_default=False)
         self._client.subscribe_topic(tasks.TOPIC, lambda event: self._on_event(event[1]))
         warm = self._client.submit(tasks.warm_up, key=f"clusternet-warm-up-{os.getpid()}", pure=False)
-        warm.add_done_callback(_log_failed_warm_up)
         self._futures["warm-up"] = warm
+        warm.add_done_callback(self._warmed_up)
 
     def submit(
         self, job: str, attempt: int, task: Callable[..., tasks.Result], *args: Any, alone: bool
@@ -124,6 +125,15 @@ class Engine:
             self._cluster.close(timeout=10)
             self._cluster = None
 
+    def _warmed_up(self, future: Future) -> None:
+        if future.status == "error":
+            logger.warning(
+                "the worker could not import the library ahead of its first job: %r", future.exception()
+            )
+        # Whatever is still held when the cluster closes, its scheduler mourns as a lost result.
+        self._futures.pop("warm-up", None)
+        future.release()
+
     def _ended(self, job: str, future: Future) -> None:
         if self._futures.get(job) is not future:
             return  # the engine is closing, or the job was begun again
@@ -142,10 +152,3 @@ class Engine:
         else:
             self._on_ended(job, "lost", None)
         future.release()
-
-
-def _log_failed_warm_up(future: Future) -> None:
-    if future.status == "error":
-        logger.warning(
-            "the worker could not import the library ahead of its first job: %r", future.exception()
-        )

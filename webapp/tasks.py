@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import importlib
 import shutil
+import signal
 import threading
 import time
 import traceback
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from distributed import get_worker
+from distributed import Worker, get_worker
 
 from webapp.jobfiles import JobFolder
 
@@ -176,6 +177,15 @@ def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[s
         return {"info": info.as_dict(), "size_bytes": _folder_size(Path(folder))}
 
     return _outcome(job_folder, work)
+
+
+def dask_setup(worker: Worker) -> None:
+    """Dask calls this in a worker that starts with this module as its preload.
+
+    Ctrl+C in a terminal reaches every process of the group: the server stops its workers in order, they need not tell
+    of it with a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def warm_up() -> None:

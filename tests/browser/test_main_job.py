@@ -52,7 +52,9 @@ class LiveServer:
         }
         self.log = self.folder / "server.log"
         with self.log.open("w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            )
         deadline = time.monotonic() + STARTUP_S
         while time.monotonic() < deadline:
             found = re.search(r"http://\S+/enter/\S+", self.log.read_text())
@@ -85,6 +87,18 @@ def server(tmp_path_factory):
     live.link = live.start()
     yield live
     live.stop()
+
+
+def gone(group: int, seconds: float = 20) -> bool:
+    """Whether a process group ends in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def on_map(page: Page, row: int, col: int) -> dict[str, float]:
@@ -342,6 +356,18 @@ def test_an_area_of_interest_bounds_segmentation_areas_and_download(
     idle(page)
     assert len(table(page)) == old.n_leaves
     assert names == [entry["name"] for entry in page.evaluate("() => clusternet.state.classes")][: len(names)]
+
+
+def test_ctrl_c_in_a_terminal_ends_it_without_a_traceback(tmp_path: Path, page: Page) -> None:
+    image = write_scene(tmp_path / "small.tif", synthetic_scene(600, 600, 3, seed=2)[0])
+    live = LiveServer(tmp_path, image)
+    opened(page, live.start())
+    page.wait_for_function("() => clusternet.blocksShown() > 0", timeout=120_000)
+    os.killpg(live.process.pid, signal.SIGINT)  # the terminal sends it to the whole group, workers too
+    assert live.process.wait(30) in (0, -signal.SIGINT)
+    assert "Traceback" not in live.log.read_text()
+    assert "WARNING" not in live.log.read_text()
+    assert gone(live.process.pid)  # nobody of the group is left, once Python's own helpers noticed
 
 
 def test_a_link_works_once(server, page: Page, browser) -> None:
