@@ -20,7 +20,7 @@ from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.windows import Window
 
-__all__ = ["BlockWork", "Superpixels", "leaf_sums"]
+__all__ = ["BlockWork", "Superpixels", "leaf_sums", "valid_inside"]
 
 _SLIC_CHANNELS = 4  # more would cost time and hardly move a border
 
@@ -50,21 +50,13 @@ class BlockWork:
     aoi: dict[str, Any] | None
     device: str
 
-    def valid_inside(self, window: Window, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Pixels that hold data and lie inside the area of interest."""
-        if self.aoi is None:
-            return valid
-        return valid & self.georeference.aoi_mask(
-            self.aoi, window.row, window.col, window.height, window.width
-        )
-
     def superpixels(self, window: Window) -> Superpixels:
         """Divide a window into superpixels and pool its feature map over them."""
         outer = outer_window(window)
         bands, valid = self.reader.read(outer)
         top, left = window.row - outer.row, window.col - outer.col
         inner = (slice(top, top + window.height), slice(left, left + window.width))
-        held = self.valid_inside(window, valid[inner])
+        held = valid_inside(self.georeference, self.aoi, window, valid[inner])
         if not held.any():
             none = np.zeros(0, np.float32)
             n_features = FilterBank(self.scaling.n_channels).n_features
@@ -115,6 +107,15 @@ class BlockWork:
         leaf_of, _, _ = codebook.assign(scaling(superpixels.features), self.device)
         table = np.append(leaf_of, NODATA_LEAF).astype(np.uint16)  # label -1 takes the last entry
         return table[superpixels.labels], leaf_of
+
+
+def valid_inside(
+    georeference: Georeference, aoi: dict[str, Any] | None, window: Window, valid: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Pixels of a window, shape (H, W), that hold data and lie inside the area of interest, if there is one."""
+    if aoi is None:
+        return valid
+    return valid & georeference.aoi_mask(aoi, window.row, window.col, window.height, window.width)
 
 
 def leaf_sums(

@@ -24,10 +24,9 @@ from segmentation.clustering.codebook import Codebook, build_codebook, wanted_le
 from segmentation.clustering.colors import cluster_colors
 from segmentation.clustering.pooling import region_sums
 from segmentation.clustering.superpixels import default_superpixel_px, find_superpixels
-from segmentation.errors import CancelledError, EmptySceneError, InvalidArgumentError
+from segmentation.errors import CancelledError, InvalidArgumentError
 from segmentation.features.filters import FilterBank
 from segmentation.features.normalize import BandScaling, FeatureScaling
-from segmentation.features.sampling import is_sampled_whole, sample_windows
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
@@ -36,11 +35,12 @@ from segmentation.rasters.windows import BLOCK, Window, n_levels
 from segmentation.schedule import Schedule
 from segmentation.store import Segmentation, open_segmentation
 from segmentation.store_writer import StoreWriter
+from segmentation.survey import survey_scene
 
 __all__ = ["Progress", "segment"]
 
 _CERTAINTY_SAMPLES = 50_000
-_SCALING_PIXELS = 400_000  # sampled pixels from which percentiles are taken
+_KEPT_PX = 6_000_000  # scenes, or areas of interest, whose first look is kept for the second pass
 
 
 @dataclass(frozen=True)
@@ -225,29 +225,22 @@ class _Run:
     # Pass 1
 
     def _fix_codebook(self, pool: ThreadPoolExecutor) -> tuple[BlockWork, FeatureScaling, Codebook]:
-        windows = sample_windows(self.scene.height, self.scene.width, self.seed)
-        work = self._work(self._band_scaling(windows))
-        whole = is_sampled_whole(self.scene.height, self.scene.width)
+        survey = survey_scene(self.reader, self.georeference, self.aoi, self.seed, self._check)
+        windows, work = survey.windows, self._work(survey.scaling)
         self._tell("reading", 0, len(windows))
         samples: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         for window, found in zip(
             windows, pool.map(lambda w: self._unless_cancelled(work.superpixels, w), windows), strict=True
         ):
-            if whole:
+            if survey.is_whole and survey.area_px <= _KEPT_PX:
                 self.kept[window.row // BLOCK, window.col // BLOCK] = found
             samples.append((found.pixels, found.features))
             self._tell("reading", len(samples), len(windows))
         pixels = np.concatenate([part for part, _ in samples])
         features = np.concatenate([part for _, part in samples])
         del samples  # the copies are enough
-        if not len(pixels):
-            raise EmptySceneError(
-                "No sampled pixel of the image holds data; choose another image or area of interest."
-            )
         self._tell("codebook", 0, 1)
-        share = sum(window.height * window.width for window in windows) / (
-            self.scene.height * self.scene.width
-        )
+        share = sum(window.height * window.width for window in windows) / survey.area_px
         feature_scaling = FeatureScaling.fit(features, pixels, FilterBank(work.scaling.n_channels).importance)
         standard = feature_scaling(features)
         del features
@@ -265,31 +258,6 @@ class _Run:
 
     def _work(self, scaling: BandScaling) -> BlockWork:
         return BlockWork(self.reader, self.georeference, scaling, self.superpixel_px, self.aoi, self.device)
-
-    def _band_scaling(self, windows: list[Window]) -> BandScaling:
-        """Percentiles of pixels on a regular grid within the sampled windows."""
-        n_pixels = sum(window.height * window.width for window in windows)
-        step = max(1, int(np.sqrt(n_pixels / _SCALING_PIXELS)))
-        found: list[NDArray[np.float32]] = []
-        for window in windows:
-            if self.cancelled is not None and self.cancelled():
-                raise CancelledError("The segmentation was cancelled.")
-            pixels, valid = self.reader.read(window)
-            if self.aoi is not None:
-                valid &= self.georeference.aoi_mask(
-                    self.aoi, window.row, window.col, window.height, window.width
-                )
-            found.append(pixels[:, ::step, ::step][:, valid[::step, ::step]].T)
-            if step > 1 and not len(found[-1]):
-                found[-1] = pixels[:, valid].T[:1]
-        sample = np.concatenate(found)
-        if not len(sample):
-            raise EmptySceneError(
-                "No pixel of the image holds data (inside the area of interest); choose another image or area."
-                if self.aoi is not None
-                else "No pixel of the image holds data: all of them are nodata, transparent or not a number."
-            )
-        return BandScaling.fit(sample)
 
     def _create_store(
         self,
@@ -422,9 +390,12 @@ class _Run:
         return Window(top, left, min(BLOCK, self.scene.height - top), min(BLOCK, self.scene.width - left))
 
     def _unless_cancelled(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        self._check()
+        return function(*arguments)
+
+    def _check(self) -> None:
         if self.cancelled is not None and self.cancelled():
             raise CancelledError("The segmentation was cancelled.")
-        return function(*arguments)
 
     def _tell(self, stage: str, done: int, total: int, block: tuple[int, int] | None = None) -> None:
         if self.report is not None:

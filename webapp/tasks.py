@@ -121,10 +121,10 @@ def run_segment(
 
     def work() -> Result:
         from segmentation import Progress, open_segmentation, segment
-        from segmentation.features.sampling import sample_windows
+        from segmentation.features.sampling import all_blocks, sample_windows
 
         height, width = size
-        windows = sample_windows(height, width, parameters.get("seed", 0))
+        windows = sample_windows(all_blocks(height, width), parameters.get("seed", 0))
         course = Course(sum(window.height * window.width for window in windows), height * width)
         is_ready = False
 

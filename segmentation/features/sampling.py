@@ -6,9 +6,9 @@ import numpy as np
 
 from segmentation.rasters.windows import BLOCK, Window
 
-__all__ = ["sample_windows", "seeded_hash"]
+__all__ = ["all_blocks", "is_sampled_whole", "sample_windows", "seeded_hash"]
 
-_WHOLE_SCENE_PX = 4_000_000  # scenes up to this size are looked at as a whole
+_WHOLE_PX = 4_000_000  # up to this size everything is looked at
 # Of larger ones a quarter, within bounds: nothing is on the map before, and each leaf wants some superpixels.
 _LEAST_SAMPLED_PX, _MOST_SAMPLED_PX = 3_000_000, 8_000_000
 _MAX_WINDOWS = 220
@@ -25,43 +25,50 @@ def seeded_hash(seed: int, *numbers: int) -> int:
     return state
 
 
-def is_sampled_whole(height: int, width: int) -> bool:
-    """Whether a scene is small enough to be looked at as a whole."""
-    return height * width <= _WHOLE_SCENE_PX
+def all_blocks(height: int, width: int) -> list[Window]:
+    """Every block of a scene, row by row."""
+    return [
+        Window(row, col, min(BLOCK, height - row), min(BLOCK, width - col))
+        for row in range(0, height, BLOCK)
+        for col in range(0, width, BLOCK)
+    ]
 
 
-def sample_windows(height: int, width: int, seed: int) -> list[Window]:
-    """Choose the windows that stand for a scene.
+def is_sampled_whole(blocks: list[Window]) -> bool:
+    """Whether blocks are few enough to be looked at as a whole."""
+    return sum(block.height * block.width for block in blocks) <= _WHOLE_PX
+
+
+def sample_windows(blocks: list[Window], seed: int) -> list[Window]:
+    """Choose the windows that stand for some blocks of a scene.
 
     Parameters
     ----------
-    height, width : int
-        The scene, in pixels.
+    blocks : list of Window
+        Blocks that may hold data, in row-major order.
     seed : int
         Seed of the draw.
 
     Returns
     -------
     list of Window
-        In row-major order: all blocks of a small scene; else one window in each of up to 220 blocks, drawn by a hash of
-        seed and block, a quarter of the scene but at most 8 megapixels in all.
+        In row-major order: the blocks themselves where they are few; else one window in each of up to 220 blocks, drawn by
+        a hash of seed and block, a quarter of the blocks' area but at most 8 megapixels in all.
     """
-    blocks = [(row, col) for row in range(0, height, BLOCK) for col in range(0, width, BLOCK)]
-    if is_sampled_whole(height, width):
-        return [Window(row, col, min(BLOCK, height - row), min(BLOCK, width - col)) for row, col in blocks]
+    if is_sampled_whole(blocks):
+        return blocks
+    area_px = sum(block.height * block.width for block in blocks)
     if len(blocks) > _MAX_WINDOWS:
-        rank = np.array([seeded_hash(seed, row, col) for row, col in blocks], np.uint64)
+        rank = np.array([seeded_hash(seed, block.row, block.col) for block in blocks], np.uint64)
         blocks = [blocks[i] for i in np.sort(np.argsort(rank, kind="stable")[:_MAX_WINDOWS])]
-    sampled = min(max(height * width / 4, _LEAST_SAMPLED_PX), _MOST_SAMPLED_PX)
+    sampled = min(max(area_px / 4, _LEAST_SAMPLED_PX), _MOST_SAMPLED_PX)
     # A multiple of the filters' alignment, so that its halo is not wider than need be.
     side = min(BLOCK, int((sampled / len(blocks)) ** 0.5) // 16 * 16)
     windows = []
-    for row, col in blocks:
-        free_rows, free_cols = (
-            max(min(BLOCK, height - row) - side, 0),
-            max(min(BLOCK, width - col) - side, 0),
-        )
-        draw = seeded_hash(seed, row, col, 1)
-        top, left = row + draw % (free_rows + 1), col + (draw >> 32) % (free_cols + 1)
-        windows.append(Window(top, left, min(side, height - top), min(side, width - left)))
+    for block in blocks:
+        height, width = min(side, block.height), min(side, block.width)
+        draw = seeded_hash(seed, block.row, block.col, 1)
+        top = block.row + draw % (block.height - height + 1)
+        left = block.col + (draw >> 32) % (block.width - width + 1)
+        windows.append(Window(top, left, height, width))
     return windows

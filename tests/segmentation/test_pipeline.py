@@ -334,3 +334,21 @@ def test_it_runs_inside_an_event_loop_as_in_a_notebook(image, tmp_path):
         return segment(image, tmp_path / "s").n_leaves
 
     assert asyncio.run(cell()) > 1
+
+
+@pytest.mark.parametrize("how", ["area of interest", "nodata"])
+def test_a_small_part_with_data_in_a_large_scene_is_found_and_divided_finely(tmp_path, how):
+    pixels = np.zeros((3, 2600, 2700), np.uint8)  # above the size that is looked at as a whole
+    part, _ = pixels_of(100, 110)
+    pixels[:, 1030:1130, 1545:1655] = part  # in the corner of a block
+    if how == "nodata":
+        segmentation = segment(write(tmp_path / "i.tif", pixels, nodata=0), tmp_path / "s")
+    else:
+        write(tmp_path / "i.tif", np.maximum(pixels, 1), crs=None, transform=None)
+        ring = [[1545, 1030], [1655, 1030], [1655, 1130], [1545, 1130], [1545, 1030]]
+        aoi = {"type": "Polygon", "coordinates": [ring]}
+        segmentation = segment(tmp_path / "i.tif", tmp_path / "s", aoi=aoi)
+    valid = segmentation.valid[1030:1130, 1545:1655]
+    assert valid.all()
+    assert segmentation.statistics().pixels.sum() == valid.sum()
+    assert segmentation.n_leaves > 100  # of some 400 to 700 superpixels

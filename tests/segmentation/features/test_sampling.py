@@ -2,12 +2,12 @@
 
 import pytest
 
-from segmentation.features.sampling import is_sampled_whole, sample_windows, seeded_hash
+from segmentation.features.sampling import all_blocks, is_sampled_whole, sample_windows, seeded_hash
 
 
 def test_small_scenes_are_looked_at_as_a_whole():
-    windows = sample_windows(1000, 700, 0)
-    assert is_sampled_whole(1000, 700)
+    windows = sample_windows(all_blocks(1000, 700), 0)
+    assert is_sampled_whole(all_blocks(1000, 700))
     assert sum(w.height * w.width for w in windows) == 700_000
     assert {(w.row, w.col) for w in windows} == {(0, 0), (0, 512), (512, 0), (512, 512)}
 
@@ -15,8 +15,8 @@ def test_small_scenes_are_looked_at_as_a_whole():
 @pytest.mark.parametrize("shape", [(5_000, 6_000), (40_000, 30_000), (300, 200_000)])
 def test_large_scenes_are_looked_at_in_windows_inside_their_blocks(shape):
     height, width = shape
-    windows = sample_windows(height, width, 3)
-    assert not is_sampled_whole(height, width)
+    windows = sample_windows(all_blocks(height, width), 3)
+    assert not is_sampled_whole(all_blocks(height, width))
     assert len(windows) <= 220
     assert len({(w.row // 512, w.col // 512) for w in windows}) == len(windows)
     for window in windows:
@@ -28,8 +28,8 @@ def test_large_scenes_are_looked_at_in_windows_inside_their_blocks(shape):
 
 
 def test_the_draw_depends_on_the_seed_alone():
-    assert sample_windows(9_000, 9_000, 1) == sample_windows(9_000, 9_000, 1)
-    assert sample_windows(9_000, 9_000, 1) != sample_windows(9_000, 9_000, 2)
+    assert sample_windows(all_blocks(9_000, 9_000), 1) == sample_windows(all_blocks(9_000, 9_000), 1)
+    assert sample_windows(all_blocks(9_000, 9_000), 1) != sample_windows(all_blocks(9_000, 9_000), 2)
 
 
 def test_hashes_look_random():
