@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from segmentation.decoder import NO_CLASS, Click, classify_leaves
+from segmentation.errors import InvalidArgumentError
+from segmentation.pyramid import NODATA_LEAF
+
+
+def two_groups(n=200):
+    """Leaves in two groups that one feature tells apart: the first half at -1, the second at 1."""
+    rng = np.random.default_rng(0)
+    side = np.repeat([-1.0, 1.0], n // 2)
+    return (side[:, None] * [1, 0, 0] + rng.normal(0, 0.1, (n, 3))).astype(np.float32)
+
+
+def around(leaf):
+    return np.full(9, leaf, np.uint16)
+
+
+def test_probabilities_sum_to_one_and_name_the_classes():
+    means = two_groups()
+    clicks = [Click(0, 0, 7), Click(0, 1, 2), Click(0, 2, 7)]
+    got = classify_leaves(means, clicks, [around(3), around(150), around(40)])
+    assert got.class_ids.tolist() == [2, 7]
+    assert (got.class_ids.dtype, got.probabilities.dtype) == (np.int64, np.float32)
+    np.testing.assert_allclose(got.probabilities.sum(axis=1), 1, atol=1e-6)
+    winner = got.probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(got.classes, got.class_ids[winner])
+    np.testing.assert_array_equal(got.certainty, got.probabilities.max(axis=1))
+    assert (got.classes == np.repeat([7, 2], 100)).mean() > 0.9
+
+
+def test_one_class_is_certain_everywhere():
+    got = classify_leaves(two_groups(), [Click(0, 0, 4)], [around(3)])
+    assert (got.classes == 4).all()
+    assert got.probabilities.tolist() == [[1]] * 200
+
+
+def test_click_against_rules_the_class_out_of_its_leaf():
+    means = two_groups()
+    clicks = [Click(0, 0, 1), Click(0, 1, 2), Click(0, 2, 1, against=True)]
+    got = classify_leaves(means, clicks, [around(3), around(150), around(40)])
+    assert got.classes[40] == 2
+    assert got.probabilities[40].tolist() == [0, 1]
+
+
+def test_click_against_the_only_class_separates_it_from_the_rest():
+    clicks = [Click(0, 0, 5), Click(0, 1, 5, against=True)]
+    got = classify_leaves(two_groups(), clicks, [around(3), around(150)])
+    assert got.class_ids.tolist() == [NO_CLASS, 5]
+    assert (got.classes == np.repeat([5, NO_CLASS], 100)).mean() > 0.9
+
+
+def test_click_for_a_class_outweighs_a_click_against_it_in_one_leaf():
+    clicks = [Click(0, 0, 1), Click(0, 1, 2), Click(0, 2, 1, against=True)]
+    got = classify_leaves(two_groups(), clicks, [around(3), around(150), around(3)])
+    assert got.classes[3] == 1
+    assert got.certainty[3] == 1
+
+
+def test_latest_click_wins_a_tie_in_one_leaf():
+    clicks = [Click(0, 0, 1), Click(0, 0, 2)]
+    got = classify_leaves(two_groups(), clicks, [around(3), around(3)])
+    assert got.classes[3] == 2
+
+
+def test_same_clicks_and_seed_give_the_same_bits():
+    clicks = [Click(0, 0, 1), Click(0, 1, 2)]
+    one, two = (classify_leaves(two_groups(), clicks, [around(3), around(150)], seed=4) for _ in range(2))
+    np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+@pytest.mark.parametrize(
+    ("clicks", "leaves", "message"),
+    [
+        ([], [], "no click"),
+        ([Click(0, 0, 1, against=True)], [around(3)], "All clicks are against a class"),
+        ([Click(0, 0, 1)], [around(NODATA_LEAF)], "no data"),
+        ([Click(0, 0, 1), Click(0, 0, 2, against=True)], [around(NODATA_LEAF), around(3)], "no data"),
+    ],
+)
+def test_clicks_that_name_no_class_are_refused(clicks, leaves, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        classify_leaves(two_groups(), clicks, leaves)
