@@ -7,10 +7,10 @@ from segmentation.pyramid import NODATA_LEAF
 
 
 def two_groups(n=200):
-    """Leaves in two groups that one feature tells apart: the first half at -1, the second at 1."""
+    """Leaves in two groups that all features tell apart: the first half at -1, the second at 1."""
     rng = np.random.default_rng(0)
     side = np.repeat([-1.0, 1.0], n // 2)
-    return (side[:, None] * [1, 0, 0] + rng.normal(0, 0.1, (n, 3))).astype(np.float32)
+    return (side[:, None] * [1, 1, 1] + rng.normal(0, 0.1, (n, 3))).astype(np.float32)
 
 
 def around(leaf):
