@@ -1,24 +1,11 @@
 """The command line: what it prints, its exit codes, and that nothing is left half-written."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from segmentation import open_segmentation
 from segmentation.testing import synthetic_scene, write_scene
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "segmentation", *map(str, arguments)],
-        capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +14,7 @@ def image(tmp_path_factory):
     return write_scene(tmp_path_factory.mktemp("cli") / "scene.tif", pixels)
 
 
-def test_segment_writes_a_store_and_says_what_it_holds(image, tmp_path):
+def test_segment_writes_a_store_and_says_what_it_holds(run, image, tmp_path):
     done = run("segment", image, tmp_path / "s", "--leaves", 60, "--bands", "3,1", "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
@@ -37,13 +24,13 @@ def test_segment_writes_a_store_and_says_what_it_holds(image, tmp_path):
     assert len(found.spectrum(0, 1)[0]) == 2
 
 
-def test_segment_speaks_plainly_and_shows_progress(image, tmp_path):
+def test_segment_speaks_plainly_and_shows_progress(run, image, tmp_path):
     done = run("segment", image, tmp_path / "s", "--mode", "fast")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("260 x 300 pixels, 78000 of them with data, in ")
 
 
-def test_help_names_the_command_and_its_options():
+def test_help_names_the_command_and_its_options(run):
     assert "segment" in run("--help").stdout
     assert "--superpixel-px" in run("segment", "--help").stdout
 
@@ -59,7 +46,7 @@ def test_help_names_the_command_and_its_options():
         (["--aoi", "nowhere.geojson"], 2, "nowhere.geojson cannot be read"),
     ],
 )
-def test_bad_arguments_are_one_sentence_and_leave_nothing(image, tmp_path, arguments, code, sentence):
+def test_bad_arguments_are_one_sentence_and_leave_nothing(run, image, tmp_path, arguments, code, sentence):
     done = run("segment", image, tmp_path / "s", *arguments)
     assert done.returncode == code
     assert sentence in " ".join(done.stderr.split())
@@ -68,13 +55,13 @@ def test_bad_arguments_are_one_sentence_and_leave_nothing(image, tmp_path, argum
 
 
 @pytest.mark.parametrize(("text", "sentence"), [("{", "is not JSON"), ("[1]", "is not a GeoJSON object")])
-def test_broken_area_files_are_refused(image, tmp_path, text, sentence):
+def test_broken_area_files_are_refused(run, image, tmp_path, text, sentence):
     (tmp_path / "area.json").write_text(text)
     done = run("segment", image, tmp_path / "s", "--aoi", tmp_path / "area.json")
     assert (done.returncode, sentence in done.stderr) == (2, True)
 
 
-def test_unreadable_images_are_refused(tmp_path):
+def test_unreadable_images_are_refused(run, tmp_path):
     (tmp_path / "text.tif").write_text("no image")
     done = run("segment", tmp_path / "text.tif", tmp_path / "s")
     assert done.returncode == 1

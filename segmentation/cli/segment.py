@@ -1,34 +1,22 @@
-"""The command line of the library."""
+"""``segment``: an image into a store."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
-from segmentation.errors import InvalidArgumentError, SegmentationError
-from segmentation.pipeline import Progress, segment
-from segmentation.store import open_segmentation
+from segmentation.cli.app import AsJson, app, report
+from segmentation.errors import InvalidArgumentError
 
-__all__ = ["app", "main"]
+if TYPE_CHECKING:
+    from segmentation.pipeline import Progress
 
-app = typer.Typer(
-    name="segmentation",
-    help="Segment satellite images into nested clusters, without labels.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # errors in one plain line, not in a box
-)
-
-
-@app.callback()
-def _commands() -> None:
-    """Keep `segment` a command of its own."""
+__all__ = ["segment_command"]
 
 
 @app.command("segment")
@@ -51,9 +39,12 @@ def segment_command(
     threads: Annotated[
         int | None, typer.Option(help="Blocks computed at once; all cores by default.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Segment IMAGE into a Zarr store."""
+    from segmentation.pipeline import segment
+    from segmentation.store import open_segmentation
+
     with tqdm(unit="block", disable=None, file=sys.stderr) as bar:
         result = segment(
             image,
@@ -78,13 +69,12 @@ def segment_command(
         "pixels": int(result.statistics().pixels.sum()),
         "device": result.device,
     }
-    if as_json:
-        typer.echo(json.dumps(facts))
-    else:
-        typer.echo(
-            f"{facts['width']} x {facts['height']} pixels, {facts['pixels']} of them with data, "
-            f"in {facts['leaves']} leaves; computed on {facts['device']}, written to {store}."
-        )
+    report(
+        facts,
+        f"{facts['width']} x {facts['height']} pixels, {facts['pixels']} of them with data, "
+        f"in {facts['leaves']} leaves; computed on {facts['device']}, written to {store}.",
+        as_json,
+    )
 
 
 def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]
@@ -117,15 +107,3 @@ def _geometry(path: Path) -> dict[str, object]:
     if not isinstance(geometry, dict):
         raise InvalidArgumentError(f"The area of interest {path} is not a GeoJSON object.")
     return geometry
-
-
-def main() -> None:
-    """Run the command line; what goes wrong is one sentence, exit code 2 for bad arguments and 1 otherwise."""
-    try:
-        app()
-    except InvalidArgumentError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(2)
-    except SegmentationError as error:
-        typer.echo(str(error), err=True)
-        sys.exit(1)

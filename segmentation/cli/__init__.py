@@ -1,0 +1,28 @@
+"""The command line of the library: one module for each group of commands.
+
+What takes seconds to import (torch and its friends) is imported inside the commands that need it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from segmentation.cli import segment as _segment  # noqa: F401  # each import adds its commands to `app`
+from segmentation.cli.app import app
+from segmentation.errors import InvalidArgumentError, SegmentationError
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run the command line; what goes wrong is one sentence, exit code 2 for bad arguments and 1 otherwise."""
+    try:
+        app()
+    except InvalidArgumentError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except SegmentationError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)

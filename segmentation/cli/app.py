@@ -1,0 +1,74 @@
+"""The program that the commands belong to, and what they share: progress on stderr, JSON on stdout, small parsers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from tqdm import tqdm
+
+from segmentation.errors import InvalidArgumentError
+
+__all__ = ["AsJson", "app", "check_output", "report", "share_bar"]
+
+app = typer.Typer(
+    name="segmentation",
+    help="Segment satellite images into nested clusters, without labels, and turn clicks into land-cover maps.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # errors in one plain line, not in a box
+)
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep every command a command of its own, also while there is one."""
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def report(facts: dict[str, Any], text: str, as_json: bool) -> None:
+    """Print what came out: ``facts`` as one line of JSON, or ``text``."""
+    typer.echo(json.dumps(facts, allow_nan=False) if as_json else text)
+
+
+@contextmanager
+def share_bar(what: str) -> Iterator[Callable[[float], None]]:
+    """A progress bar on stderr, where that is a terminal; yields a function that is told the share done, 0 to 1."""
+    with tqdm(
+        total=100,
+        desc=what,
+        unit="%",
+        disable=None,
+        file=sys.stderr,
+        bar_format="{desc}: {percentage:3.0f} %|{bar}| {elapsed}",
+    ) as bar:
+        yield lambda share: _move(bar, 100 * share)
+
+
+def _move(bar: tqdm, to: float) -> None:  # type: ignore[type-arg]
+    bar.update(max(0.0, to - bar.n))
+
+
+def check_output(path: Path, *inputs: Path) -> Path:
+    """Refuse, before any work is done, to write where nothing can be written or over what is read.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If the folder is missing, there is a folder in the file's place, or the file is one of ``inputs``.
+    """
+    if not path.parent.is_dir():
+        raise InvalidArgumentError(f"The folder {path.parent} does not exist; make it first.")
+    if path.is_dir():
+        raise InvalidArgumentError(f"{path} is a folder; give the name of a file to write.")
+    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+        raise InvalidArgumentError(f"{path} is read by this command; give another name to write to.")
+    return path
