@@ -1,5 +1,6 @@
 /** Asks the server for the blocks that the view needs and hands what comes to the layer. */
 import { parseFrame } from "./model/blocks.js";
+import { isPrediction } from "./model/completion.js";
 import { debounced } from "./panels/dom.js";
 
 const PAUSE = 80; // ms that the view must rest
@@ -19,7 +20,7 @@ export class BlockLoader {
         layer.on("blocks", () => {
             if (this.#unasked) this.ask();
         });
-        socket.on("binary", (buffer) => this.#receive(buffer));
+        socket.on("binary", (buffer) => isPrediction(buffer) || this.#receive(buffer)); // the other kind is sync.js's
     }
 
     #missing(margin) {

@@ -84,6 +84,11 @@ export class Commands {
         this.sync.dispatch({ type: "aoi.set", geometry });
     }
 
+    /** Whether the decoder completes the map, and from which certainty on: for all members. */
+    setCompletion(on, threshold) {
+        this.sync.dispatch({ type: "completion.set", on, threshold });
+    }
+
     adopt(segmentation) {
         this.sync.dispatch({ type: "segmentation.adopt", segmentation });
     }

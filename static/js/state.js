@@ -3,19 +3,21 @@
  * browser alone decides (cut, mode, active class). Emits changes; knows no DOM, GL or network.
  *
  * Events: "state" (all anew), "classes", "table" (class of leaves), "clusters" (cut or tree), "mode", "active", "aoi",
- * "project", "segmentations", "progress", "statistics", "history" (undo, redo, pending).
+ * "project", "segmentations", "progress", "statistics", "history" (undo, redo, pending), "completion" (settings of the
+ * completed map), "prediction" (the decoder's table).
  */
-import { prefixSums, rangeTotal, totalsByClass } from "./model/areas.js";
+import { extentsByClass, prefixSums, rangeTotal } from "./model/areas.js";
 import { liveClasses } from "./model/classes.js";
+import { classOfLeaf, completedTable, DEFAULT_COMPLETION } from "./model/completion.js";
 import { Emitter } from "./model/emitter.js";
-import { aoiAfter, classesAfter, sequence, tableAfter } from "./model/history.js";
+import { aoiAfter, classesAfter, completionAfter, sequence, tableAfter } from "./model/history.js";
 import { paletteOf } from "./model/lookup.js";
 import { valueOver, withChanges } from "./model/ranges.js";
 import { clampCut, clusterOfLeaves } from "./model/tree.js";
 
 export const DEFAULT_CUT = 40;
 export const MAX_CUT = 4096;
-export const MODES = ["clusters", "classes", "outlines"];
+export const MODES = ["clusters", "classes", "outlines", "certainty"];
 
 export class ProjectState extends Emitter {
     number = 0;
@@ -38,6 +40,10 @@ export class ProjectState extends Emitter {
     #classes = [];
     #table = null;
     #shownTable = null;
+    #completedTable = null;
+    #completion = DEFAULT_COMPLETION;
+    #thresholdPreview = null; // while the slider is being dragged
+    #prediction = null;
 
     // ---- what the server says ------------------------------------------------------------------------------------
 
@@ -59,14 +65,16 @@ export class ProjectState extends Emitter {
         this.canRedo = message.can_redo;
         this.#classes = message.classes;
         this.#table = table;
-        this.#shownTable = null;
+        this.#completion = message.completion ?? DEFAULT_COMPLETION;
+        this.#forgetTables();
         if (changedTree) {
             this.tree = null;
             this.clusterOf = null;
             this.statistics = null;
         }
         this.#keepActiveClass();
-        for (const event of ["state", "classes", "table", "aoi", "project", "segmentations", "history"]) this.emit(event);
+        const events = ["state", "classes", "table", "aoi", "project", "segmentations", "completion", "prediction", "history"];
+        for (const event of events) this.emit(event);
     }
 
     /**
@@ -87,7 +95,8 @@ export class ProjectState extends Emitter {
         if (event.changes?.length && this.#table) this.#table = withChanges(this.#table, event.changes);
         if (event.classes) this.#classes = event.classes;
         if (event.project) this.project = { ...this.project, ...event.project };
-        this.#shownTable = null;
+        if (event.project?.completion) this.#completion = event.project.completion;
+        this.#forgetTables();
         this.#keepActiveClass();
         if (event.classes || settled?.type.startsWith("class.")) this.emit("classes");
         if (event.changes?.length || event.classes || settled) this.emit("table");
@@ -95,6 +104,7 @@ export class ProjectState extends Emitter {
             this.emit("project");
             this.emit("aoi");
         }
+        if (event.project?.completion || settled?.type === "completion.set") this.emit("completion");
         this.emit("history");
         return order;
     }
@@ -110,6 +120,7 @@ export class ProjectState extends Emitter {
         this.segmentations = segmentations;
         this.offered = offered;
         this.segmentation = segmentations.find(({ id }) => id === this.segmentation?.id) ?? this.segmentation;
+        this.#completedTable = null; // its version may be another one, which the prediction is for or not
         this.emit("segmentations");
     }
 
@@ -125,6 +136,18 @@ export class ProjectState extends Emitter {
         this.cut = clampCut(tree, this.cut);
         this.clusterOf = clusterOfLeaves(tree, this.cut);
         this.emit("clusters");
+    }
+
+    /**
+     * Take in the decoder's newest table. One for leaves that are not here yet (its state is on the way) waits.
+     * @returns {boolean} false where it is older than what is here
+     */
+    setPrediction(prediction) {
+        if (this.#prediction && prediction.number < this.#prediction.number) return false;
+        this.#prediction = prediction;
+        this.#completedTable = null;
+        this.emit("prediction");
+        return true;
     }
 
     setStatistics(statistics) {
@@ -151,24 +174,38 @@ export class ProjectState extends Emitter {
     setPreview(preview) {
         if (!preview && !this.preview) return;
         this.preview = preview;
-        this.#shownTable = null;
+        this.#forgetTables();
         this.emit("table");
+    }
+
+    /** Show the completed map at another threshold while a hand is on the slider; null ends it. */
+    setThresholdPreview(threshold) {
+        if (threshold === this.#thresholdPreview) return;
+        this.#thresholdPreview = threshold;
+        this.#completedTable = null;
+        this.emit("completion");
+    }
+
+    #forgetTables() {
+        this.#shownTable = null;
+        this.#completedTable = null;
     }
 
     #settle(clientId) {
         const index = clientId ? this.pending.findIndex((command) => command.client_id === clientId) : -1;
         if (index < 0) return null;
-        this.#shownTable = null;
+        this.#forgetTables();
         return this.pending.splice(index, 1)[0];
     }
 
     #emitFor(commands) {
         const types = commands.map(({ type }) => type);
-        this.#shownTable = null;
+        this.#forgetTables();
         this.#keepActiveClass();
         if (types.some((type) => type.startsWith("class."))) this.emit("classes");
         if (types.some((type) => type.startsWith("leaves.") || type.startsWith("class."))) this.emit("table");
         if (types.includes("aoi.set")) this.emit("aoi");
+        if (types.includes("completion.set")) this.emit("completion");
         this.emit("history");
     }
 
@@ -197,6 +234,34 @@ export class ProjectState extends Emitter {
         return this.#shownTable;
     }
 
+    /** @returns {{on: boolean, threshold: number}} shared by all members; pending changes and the slider included */
+    get completion() {
+        const settings = completionAfter(this.#completion, this.pending);
+        return this.#thresholdPreview === null ? settings : { ...settings, threshold: this.#thresholdPreview };
+    }
+
+    /** The decoder's table for the leaves that are shown, or null. */
+    get prediction() {
+        const [prediction, segmentation] = [this.#prediction, this.segmentation];
+        const fits =
+            prediction?.segmentation === segmentation?.id &&
+            prediction?.version === (segmentation?.version ?? 0) &&
+            prediction?.nLeaves === this.#table?.length;
+        return prediction && fits ? prediction : null;
+    }
+
+    /** Class that each leaf shows: its own, or the decoder's where the map is completed; null without a segmentation. */
+    get completedTable() {
+        this.#completedTable ??= completedTable(this.table, this.prediction, this.completion, this.palette);
+        return this.#completedTable;
+    }
+
+    /** @returns {{class: number, source: "assigned" | "predicted" | null, certainty: number} | null} */
+    classOfLeaf(leaf) {
+        if (leaf === null || !this.table || leaf >= this.table.length) return null;
+        return classOfLeaf(leaf, this.table, this.completedTable, this.prediction, this.palette);
+    }
+
     get aoi() {
         return aoiAfter(this.project?.aoi ?? null, this.pending);
     }
@@ -212,10 +277,10 @@ export class ProjectState extends Emitter {
         return { node, low: this.tree.low[node], high: this.tree.high[node] };
     }
 
-    /** The class that the whole cluster has: a class, null where it has none, or "mixed". */
+    /** The class that the whole cluster shows: a class, null where it has none, or "mixed". */
     classOfCluster({ low, high }) {
-        if (!this.table) return null;
-        const number = valueOver(this.table, low, high);
+        if (!this.completedTable) return null;
+        const number = valueOver(this.completedTable, low, high);
         return number === null ? "mixed" : this.classOf(number);
     }
 
@@ -228,13 +293,10 @@ export class ProjectState extends Emitter {
         return { value, inArea, share: total ? value / total : NaN, pixels: rangeTotal(pixelSums, low, high) };
     }
 
-    /** Area and share of every class, number 0 standing for "unlabelled". */
+    /** Area and share of every class, `predicted` of it by the decoder; number 0 stands for "unlabelled". */
     classExtents() {
         if (!this.statistics || this.statistics.values.length !== (this.table?.length ?? 0)) return null;
-        const totals = totalsByClass(this.statistics.values, this.table, this.palette);
-        const sum = this.statistics.valueSums[this.statistics.values.length];
-        const { inArea } = this.statistics;
-        return new Map([...totals].map(([number, value]) => [number, { value, inArea, share: sum ? value / sum : NaN }]));
+        return extentsByClass(this.statistics, this.completedTable, this.table, this.palette);
     }
 
     /** Whether any leaf has this class: deleting it would hide work. */

@@ -1,5 +1,6 @@
 /** Keeps the state in step with the server: commands up, events down in order, nothing lost on a broken line. */
 import { inflate } from "./model/blocks.js";
+import { isPrediction, readPrediction } from "./model/completion.js";
 import { Emitter } from "./model/emitter.js";
 
 /** A unique name for a command. `crypto.randomUUID` is missing on plain-http pages of other machines. */
@@ -31,7 +32,10 @@ export class Sync extends Emitter {
         super();
         this.state = state;
         this.socket = socket;
-        socket.on("message", (message) => this.#enqueue(message));
+        socket.on("message", (message) => this.#enqueue(() => this.#handle(message)));
+        socket.on("binary", (buffer) => {
+            if (isPrediction(buffer)) this.#enqueue(async () => state.setPrediction(await readPrediction(buffer)));
+        });
         // A new connection begins with the whole state, which also tells what became of our commands.
         socket.on("status", () => {
             this.#sent.clear();
@@ -41,8 +45,8 @@ export class Sync extends Emitter {
     }
 
     /** One message after the other, though unpacking a state takes a moment. */
-    #enqueue(message) {
-        this.#queue = this.#queue.then(() => this.#handle(message)).catch((error) => this.emit("failed", error));
+    #enqueue(action) {
+        this.#queue = this.#queue.then(action).catch((error) => this.emit("failed", error));
     }
 
     async #handle(message) {

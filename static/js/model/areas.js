@@ -44,6 +44,26 @@ export function totalsByClass(values, table, palette) {
     return byClass;
 }
 
+/**
+ * Area and share of every class, number 0 standing for "unlabelled".
+ * @param {{values: Float64Array, valueSums: Float64Array, inArea: boolean}} statistics
+ * @param {Uint8Array} shown class that each leaf shows, predicted or not
+ * @param {Uint8Array} assigned class that somebody gave each leaf
+ * @returns {Map<number, {value: number, predicted: number, inArea: boolean, share: number}>} `predicted`: what of `value`
+ *     nobody gave this class
+ */
+export function extentsByClass({ values, valueSums, inArea }, shown, assigned, palette) {
+    const totals = totalsByClass(values, shown, palette);
+    const sum = valueSums[values.length];
+    const given = shown === assigned ? totals : totalsByClass(values, assigned, palette);
+    return new Map(
+        [...totals].map(([number, value]) => {
+            const predicted = number ? Math.max(0, value - given.get(number)) : 0;
+            return [number, { value, predicted, inArea, share: sum ? value / sum : NaN }];
+        }),
+    );
+}
+
 const THREE_DIGITS = { maximumSignificantDigits: 3 };
 
 /** "12.3 ha", with m² below a hundredth of a hectare and km² from 100,000 ha. */

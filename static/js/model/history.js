@@ -40,6 +40,12 @@ export function aoiAfter(aoi, pending) {
     return pending.reduce((shown, command) => (command.type === "aoi.set" ? command.geometry : shown), aoi);
 }
 
+/** The settings of the completed map after pending commands. */
+export function completionAfter(completion, pending) {
+    const shown = (now, { on, threshold }) => ({ ...now, on, threshold });
+    return pending.reduce((now, command) => (command.type === "completion.set" ? shown(now, command) : now), completion);
+}
+
 /**
  * How an event's number follows ours: "next" is to be applied, "old" was applied before, "gap" means that some went
  * missing in between.
