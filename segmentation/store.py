@@ -19,6 +19,7 @@ from rasterio.crs import CRS
 from segmentation.clustering.merge_tree import MergeTree
 from segmentation.decoder import Click, Prediction, classify_leaves
 from segmentation.errors import InvalidArgumentError, StoreError
+from segmentation.neighborhoods import Neighborhoods
 from segmentation.pyramid import NODATA_LEAF, level_shape, reduce_once
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.windows import BLOCK
@@ -105,6 +106,11 @@ class Segmentation:
     def means(self) -> NDArray[np.float32]:
         """Mean feature vector of each leaf, standardized: float32 (n, D)."""
         return self.table("codebook/means")
+
+    @cached_property
+    def neighborhoods(self) -> Neighborhoods:
+        """Leaves around pixels."""
+        return Neighborhoods(self)
 
     @cached_property
     def certainty(self) -> NDArray[np.float32]:
@@ -195,13 +201,7 @@ class Segmentation:
 
     def classify(self, clicks: Sequence[Click], *, seed: int = 0) -> Prediction:
         """Predict class and certainty of every leaf from clicked pixels (see `segmentation.decoder`)."""
-        height, width = self.shape
-        neighborhoods = []
-        for click in clicks:
-            self.leaf_at(click.row, click.col)  # checks that the pixel exists
-            rows = slice(max(click.row - 1, 0), min(click.row + 2, height))
-            cols = slice(max(click.col - 1, 0), min(click.col + 2, width))
-            neighborhoods.append(np.asarray(self.leaves[rows, cols]).ravel())
+        neighborhoods = self.neighborhoods.around([(click.row, click.col) for click in clicks])
         return classify_leaves(self.means, clicks, neighborhoods, seed=seed)
 
     def table(self, name: str) -> NDArray[Any]:
