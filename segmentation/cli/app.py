@@ -6,15 +6,12 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
 
-from segmentation.errors import InvalidArgumentError
-
-__all__ = ["AsJson", "app", "check_output", "report", "share_bar"]
+__all__ = ["AsJson", "app", "report", "share_bar"]
 
 app = typer.Typer(
     name="segmentation",
@@ -55,20 +52,3 @@ def share_bar(what: str) -> Iterator[Callable[[float], None]]:
 
 def _move(bar: tqdm, to: float) -> None:  # type: ignore[type-arg]
     bar.update(max(0.0, to - bar.n))
-
-
-def check_output(path: Path, *inputs: Path) -> Path:
-    """Refuse, before any work is done, to write where nothing can be written or over what is read.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If the folder is missing, there is a folder in the file's place, or the file is one of ``inputs``.
-    """
-    if not path.parent.is_dir():
-        raise InvalidArgumentError(f"The folder {path.parent} does not exist; make it first.")
-    if path.is_dir():
-        raise InvalidArgumentError(f"{path} is a folder; give the name of a file to write.")
-    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
-        raise InvalidArgumentError(f"{path} is read by this command; give another name to write to.")
-    return path
