@@ -12,6 +12,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 
 from webapp import broadcast, permissions
 from webapp.areas import check_area
@@ -26,6 +27,7 @@ __all__ = [
     "create_class",
     "delete_class",
     "lock_project",
+    "new_class_numbers",
     "recolor_class",
     "record",
     "rename_class",
@@ -82,13 +84,7 @@ def create_class(user: User, project_id: int, client_id: str, *, name: str, colo
     """Add a class at the end of the list; its number is never given to another one."""
 
     def make(project: Project, state: ProjectState) -> Payload:
-        # Every creation took one number, also those undone since.
-        number = 1 + Edit.objects.filter(project=project, kind="class.create").count()
-        if number > MAX_CLASSES:
-            raise LimitError(
-                f"A project holds at most {MAX_CLASSES} classes, deleted ones included; rename one that you "
-                "no longer use."
-            )
+        [number] = new_class_numbers(project, 1)
         return {"class": number, "name": _free_name(state, name), "color": color}
 
     return record(user, project_id, client_id, "class.create", make)
@@ -207,6 +203,26 @@ def append_edit(project: Project, user: User | None, client_id: str, kind: str, 
 
 
 # ---------------------------------------------------------------------------------------------------- checks
+
+
+def new_class_numbers(project: Project, count: int) -> list[int]:
+    """The next ``count`` numbers that no class of a locked project ever had, undone ones included.
+
+    LimitError where there are not so many.
+    """
+    creations = Edit.objects.filter(project=project).filter(
+        Q(kind="class.create") | Q(payload__has_key="classes")
+    )
+    last = 0
+    for one, several in creations.order_by("-number").values_list("payload__class", "payload__classes")[:1]:
+        last = max([label["class"] for label in several]) if several else one
+    if last + count > MAX_CLASSES:
+        asked = "" if count == 1 else f", and these are {count} more than its {last}"
+        raise LimitError(
+            f"A project holds at most {MAX_CLASSES} classes, deleted ones included{asked}; rename one that you "
+            "no longer use."
+        )
+    return list(range(last + 1, last + count + 1))
 
 
 def _require_current(state: ProjectState, segmentation: int, version: int) -> None:

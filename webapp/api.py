@@ -13,7 +13,7 @@ from ninja.files import UploadedFile
 from ninja.security import SessionAuth
 
 from segmentation.errors import SegmentationError
-from webapp import projects, quotas, storage
+from webapp import legends, projects, quotas, storage
 from webapp.descriptions import describe_project, describe_scene
 from webapp.errors import MissingError, WebError, describe
 from webapp.models import Scene
@@ -151,6 +151,11 @@ def duplicate_project(request: HttpRequest, project_id: int) -> Status:
 @api.get("/storage", tags=["scenes"])
 def storage_used(request: HttpRequest) -> dict[str, int]:
     return {"used_bytes": quotas.used_bytes(request.user), "quota_bytes": settings.QUOTA_BYTES}
+
+
+@api.get("/legends", tags=["projects"])
+def list_legends(request: HttpRequest) -> list[dict[str, Any]]:
+    return legends.describe_legends()
 
 
 api.add_router("/scenes", scenes)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 
-from webapp import actions, adoption, undoing
+from webapp import actions, adoption, legends, undoing
 from webapp import messages as m
 from webapp.models import Edit
 
@@ -29,6 +29,7 @@ _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
     m.DeleteClass: actions.delete_class,
     m.SetAoi: actions.set_aoi,
     m.AdoptSegmentation: adoption.adopt_segmentation,
+    m.LoadLegend: legends.load_legend,
     m.UndoEdit: undoing.undo,
     m.RedoEdit: undoing.redo,
 }

@@ -120,6 +120,11 @@ def _create(state: ProjectState, payload: Mapping[str, Any]) -> None:
     state.classes[number] = LabelState(number, payload["name"], payload["color"], position)
 
 
+def _create_all(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    for label in payload.get("classes", ()):
+        _create(state, label)
+
+
 def _alter(state: ProjectState, number: int, **fields: Any) -> None:
     # The creation of the class may have been undone since: then there is nothing to alter.
     if number in state.classes:
@@ -167,6 +172,7 @@ _RULES: dict[str, Callable[[ProjectState, Mapping[str, Any]], None]] = {
     "class.delete": _delete,
     "aoi.set": _set_aoi,
     "segmentation.adopt": _adopt,
+    "legend.load": _create_all,
 }
 
 

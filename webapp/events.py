@@ -99,7 +99,7 @@ def edit_applied(
         "message": str(payload.get("remark", "")) if edit.user_id == user.pk else "",
     }
     is_toggle = edit.kind in (history.UNDO, history.REDO)
-    if is_toggle or edit.kind.startswith("class."):
+    if is_toggle or edit.kind.startswith("class.") or "classes" in payload:
         labels = project.classes.all()
         result["classes"] = [
             {

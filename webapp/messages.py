@@ -32,6 +32,7 @@ __all__ = [
     "DeleteClass",
     "EditCommand",
     "FetchState",
+    "LoadLegend",
     "RecolorClass",
     "RedoEdit",
     "RenameClass",
@@ -66,6 +67,7 @@ ClassName = Annotated[
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$", to_lower=True)]
 Ranges = Annotated[list[tuple[Index, Index]], Field(min_length=1, max_length=MAX_RANGES)]
 Point = tuple[Index, Index]
+NamesAndColors = Annotated[list[tuple[ClassName, Color]], Field(min_length=1, max_length=MAX_CLASSES)]
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -139,6 +141,12 @@ class AdoptSegmentation(EditCommand):
     segmentation: Id
 
 
+class LoadLegend(EditCommand):
+    type: Literal["legend.load"]
+    preset: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    classes: NamesAndColors | None = None
+
+
 class UndoEdit(EditCommand):
     type: Literal["edit.undo"]
 
@@ -173,6 +181,7 @@ _MODELS: tuple[type[Command], ...] = (
     DeleteClass,
     SetAoi,
     AdoptSegmentation,
+    LoadLegend,
     UndoEdit,
     RedoEdit,
     WantBlocks,
@@ -193,6 +202,7 @@ _AnyCommand = Annotated[
     | DeleteClass
     | SetAoi
     | AdoptSegmentation
+    | LoadLegend
     | UndoEdit
     | RedoEdit
     | WantBlocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from django.contrib.auth.models import User
 from django.db import transaction
 
@@ -86,10 +87,14 @@ def _remark(project: Project, user: User, target: Edit, before: ProjectState, af
         )
         if names:
             return f"Some of these clusters were changed since by {', '.join(names)}; that change stands."
+    created = [label["class"] for label in target.payload.get("classes", ())]
     if target.kind == "class.create":
-        lost = int((before.visible_table() == target.payload["class"]).sum())
-        if lost and target.payload["class"] not in after.classes:
-            return f"With the class, its {lost} assigned leaves show as unlabelled; redo brings them back."
+        created.append(target.payload["class"])
+    gone = [number for number in created if number not in after.classes]
+    lost = int(np.isin(before.visible_table(), gone).sum()) if gone else 0
+    if lost:
+        whose = "the class, its" if len(created) == 1 else "the classes, their"
+        return f"With {whose} {lost} assigned leaves show as unlabelled; redo brings them back."
     if _same(before, after):
         return "Nothing changes on the map: it was changed again since, and that change stands."
     return ""
