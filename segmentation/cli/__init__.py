@@ -10,6 +10,7 @@ import sys
 import typer
 
 from segmentation.cli import classify as _classify  # noqa: F401  # each import adds its commands to `app`
+from segmentation.cli import evaluate as _evaluate  # noqa: F401
 from segmentation.cli import segment as _segment  # noqa: F401
 from segmentation.cli.app import app
 from segmentation.errors import InvalidArgumentError, SegmentationError

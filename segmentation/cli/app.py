@@ -11,7 +11,9 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-__all__ = ["AsJson", "app", "report", "share_bar"]
+from segmentation.errors import InvalidArgumentError
+
+__all__ = ["AsJson", "app", "integers", "report", "share_bar"]
 
 app = typer.Typer(
     name="segmentation",
@@ -52,3 +54,22 @@ def share_bar(what: str) -> Iterator[Callable[[float], None]]:
 
 def _move(bar: tqdm, to: float) -> None:  # type: ignore[type-arg]
     bar.update(max(0.0, to - bar.n))
+
+
+def integers(text: str, what: str, low: int, high: int) -> list[int]:
+    """Whole numbers with commas between; none for an empty text.
+
+    Raises
+    ------
+    InvalidArgumentError
+        If it is anything else, or a number is outside its range.
+    """
+    try:
+        numbers = [int(part) for part in text.split(",")] if text.strip() else []
+    except ValueError:
+        numbers = [low - 1]
+    if not all(low <= number <= high for number in numbers):
+        raise InvalidArgumentError(
+            f'The {what} are "{text}"; give whole numbers from {low} to {high} with commas between.'
+        )
+    return numbers
