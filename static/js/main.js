@@ -7,6 +7,7 @@ import { AreaLayer } from "./layers/area.js";
 import { ClusterLayer } from "./layers/ClusterLayer.js";
 import { createMap, Imagery } from "./layers/imagery.js";
 import { parseStatistics } from "./model/areas.js";
+import { certaintyTexels } from "./model/completion.js";
 import { colorTexels, outlineKeys } from "./model/lookup.js";
 import { parseTree } from "./model/tree.js";
 import { areaPanel } from "./panels/area.js";
@@ -103,15 +104,18 @@ function showColors(layer) {
     const draw = () => {
         frame = 0;
         if (!state.tree) return;
-        const { tree, clusterOf, table, palette, mode } = state;
-        layer.setColors(colorTexels(tree, clusterOf, table, palette, mode));
-        if (mode === "outlines") layer.setKeys(outlineKeys(clusterOf, table, palette));
-        layer.setOutlines(mode === "outlines");
+        const { tree, clusterOf, table, completedTable, prediction, palette, mode } = state;
+        layer.setTables(state.segmentation.id, {
+            mode,
+            colors: colorTexels(tree, clusterOf, completedTable, palette, mode),
+            keys: mode === "outlines" ? outlineKeys(clusterOf, completedTable, palette) : null,
+            certainty: certaintyTexels(table, completedTable, prediction, palette),
+        });
     };
     const soon = () => {
         frame ||= requestAnimationFrame(draw);
     };
-    for (const event of ["clusters", "table", "classes", "mode"]) state.on(event, soon);
+    for (const event of ["clusters", "table", "classes", "mode", "completion", "prediction"]) state.on(event, soon);
     layer.flushColors = () => {
         cancelAnimationFrame(frame);
         draw();

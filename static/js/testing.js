@@ -44,6 +44,7 @@ export function exposeForTests(page) {
         blocksWanted: () => parts().layer.wanted().blocks.length,
         pixelToPoint: (row, col) => parts().layer.pixelToContainer(row, col),
         leafAt: (x, y) => parts().layer.leafAt({ x, y }),
+        classAt: (x, y) => state.classOfLeaf(parts().layer.leafAt({ x, y })),
         clusterAt: (x, y) => parts().tools.clusterAt({ x, y })?.node ?? null,
         goTo(row, col, zoomLevel) {
             const { map, layer } = parts();

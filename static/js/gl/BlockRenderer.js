@@ -1,9 +1,10 @@
 /** Draws leaf blocks into one WebGL2 canvas. Everything it holds can be made again from the blocks' ids. */
+import { CERTAINTY_RAMP } from "../model/completion.js";
 import { LOOKUP_SIDE } from "../model/lookup.js";
 import { SIDE } from "./apron.js";
 import { meshTriangles, meshVertices } from "./mesh.js";
 import { buildProgram } from "./program.js";
-import { FRAGMENT, VERTEX } from "./shaders.js";
+import { DRAW, FRAGMENT, VERTEX } from "./shaders.js";
 
 const FLOAT_BYTES = 4;
 
@@ -17,6 +18,7 @@ export class BlockRenderer {
         this.shader = buildProgram(gl, VERTEX, FRAGMENT, ["position", "texel"]);
         this.colors = this.#table(gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE);
         this.keys = this.#table(gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT);
+        this.certainty = this.#table(gl.RG8, gl.RG, gl.UNSIGNED_BYTE);
         gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
         gl.enable(gl.DEPTH_TEST);
         gl.depthFunc(gl.LESS); // places drawn once are not drawn again
@@ -48,12 +50,11 @@ export class BlockRenderer {
         gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, LOOKUP_SIDE, LOOKUP_SIDE, format, type, texels);
     }
 
-    setColors(texels) {
-        this.#fill(this.colors, texels);
-    }
-
-    setKeys(keys) {
-        this.#fill(this.keys, keys);
+    /** @param {{colors: Uint8Array, keys: Uint32Array | null, certainty: Uint8Array}} tables */
+    setTables({ colors, keys, certainty }) {
+        this.#fill(this.colors, colors);
+        this.#fill(this.certainty, certainty);
+        if (keys) this.#fill(this.keys, keys);
     }
 
     #trianglesOf(n) {
@@ -122,7 +123,8 @@ export class BlockRenderer {
      * @param {object[]} blocks in order of preference: where two cover a place, the first one shows
      * @param {{width: number, height: number, scaleX: number, scaleY: number, x: number, y: number}} view device
      *     pixels of a plane position (X, Y): (X * scaleX + x, Y * scaleY + y)
-     * @param {{outlines: boolean, hover: number[] | null, lineWidth: number}} style
+     * @param {{mode: string, hover: number[] | null, lineWidth: number, hatch: number}} style device pixels; hatch 0:
+     *     predicted leaves look like assigned ones
      */
     draw(blocks, view, style) {
         const { gl } = this;
@@ -131,7 +133,7 @@ export class BlockRenderer {
         gl.viewport(0, 0, view.width, view.height);
         gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
         gl.useProgram(program);
-        [this.colors.texture, this.keys.texture].forEach((texture, index) => {
+        [this.colors.texture, this.keys.texture, this.certainty.texture].forEach((texture, index) => {
             gl.activeTexture(gl.TEXTURE1 + index);
             gl.bindTexture(gl.TEXTURE_2D, texture);
         });
@@ -139,10 +141,15 @@ export class BlockRenderer {
         gl.uniform1i(uniforms.leaves, 0);
         gl.uniform1i(uniforms.colors, 1);
         gl.uniform1i(uniforms.keys, 2);
+        gl.uniform1i(uniforms.certainties, 3);
+        gl.uniform4fv(uniforms["ramp[0]"], CERTAINTY_RAMP.flat());
         gl.uniform2f(uniforms.canvas, view.width, view.height);
         gl.uniform2f(uniforms.scale, view.scaleX, view.scaleY);
-        gl.uniform1i(uniforms.outlines, style.outlines ? 1 : 0);
+        gl.uniform1i(uniforms.drawing, DRAW[style.mode] ?? DRAW.colors);
         gl.uniform1f(uniforms.lineWidth, style.lineWidth);
+        gl.uniform1f(uniforms.hatch, style.hatch);
+        // Stripes stick to the ground while the map is dragged.
+        gl.uniform1f(uniforms.hatchPhase, style.hatch ? (view.x + view.y) % style.hatch : 0);
         gl.uniform2ui(uniforms.hover, style.hover?.[0] ?? 0, style.hover?.[1] ?? 0);
         prepared.forEach(([block, own], index) => {
             gl.bindTexture(gl.TEXTURE_2D, own.texture);
@@ -180,6 +187,7 @@ export class BlockRenderer {
         for (const { buffer } of this.#triangles.values()) gl.deleteBuffer(buffer);
         gl.deleteTexture(this.colors.texture);
         gl.deleteTexture(this.keys.texture);
+        gl.deleteTexture(this.certainty.texture);
         gl.deleteProgram(this.shader.program);
     }
 }

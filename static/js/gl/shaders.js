@@ -1,4 +1,8 @@
 /** The two shaders of the cluster layer. */
+import { SOURCE } from "../model/completion.js";
+
+/** What the fragment shader draws, by the overlay's mode; other modes draw the colors of the table. */
+export const DRAW = { colors: 0, outlines: 1, certainty: 2 };
 
 export const VERTEX = `#version 300 es
 precision highp float;
@@ -25,16 +29,23 @@ precision highp usampler2D;
 uniform usampler2D leaves;   // 514 x 514: the block and one texel of its neighbors around
 uniform sampler2D colors;    // 256 x 256: color of each leaf
 uniform usampler2D keys;     // 256 x 256: what outlines run between
+uniform sampler2D certainties; // 256 x 256: certainty 0..1 and source (0..255) of each leaf's class
+uniform vec4 ramp[3];        // colors of certainty 0, 1/2 and 1, not premultiplied
 uniform ivec2 limit;         // last texel, column and row, that may be read
 uniform bool overview;       // texels stand for several pixels: always average
 uniform bool partial;        // texels without a leaf may only be missing yet
-uniform bool outlines;
+uniform int drawing;         // one of DRAW
 uniform uvec2 hover;         // leaves [low, high) that light up
 uniform float lineWidth;     // device pixels
+uniform float hatch;         // device pixels from one stripe over predicted leaves to the next; 0: none
+uniform float hatchPhase;    // device pixels
+uniform vec2 canvas;         // device pixels
 in vec2 at;
 out vec4 color;
 
 const uint NODATA = 65535u;
+const int OUTLINES = ${DRAW.outlines}, CERTAINTY = ${DRAW.certainty};
+const int NO_SOURCE = ${SOURCE.none}, PREDICTED = ${SOURCE.predicted};
 
 uint leafAt(ivec2 texel) {
     return texelFetch(leaves, clamp(texel, ivec2(-1), limit) + 1, 0).r;
@@ -48,8 +59,27 @@ bool lit(uint leaf) {
     return leaf >= hover.x && leaf < hover.y;
 }
 
+int sourceOf(uint leaf) {
+    return int(texelFetch(certainties, entry(leaf), 0).g * 255.0 + 0.5);
+}
+
+vec4 certaintyColor(uint leaf) {
+    if (sourceOf(leaf) == NO_SOURCE) return vec4(0.0);
+    float at = texelFetch(certainties, entry(leaf), 0).r * 2.0;
+    return at < 1.0 ? mix(ramp[0], ramp[1], at) : mix(ramp[1], ramp[2], at - 1.0);
+}
+
+// Light stripes over what is only predicted; "share" of this pixel.
+vec4 hatched(vec4 plain, float share) {
+    if (hatch == 0.0 || share == 0.0) return plain;
+    float along = gl_FragCoord.x + canvas.y - gl_FragCoord.y - hatchPhase;
+    float away = abs(fract(along / hatch) - 0.5) * hatch; // from the middle of the nearest stripe, along a row
+    float stripe = share * (1.0 - smoothstep(hatch * 0.10, hatch * 0.10 + 1.0, away));
+    return vec4(mix(plain.rgb, vec3(plain.a), 0.45 * stripe), plain.a);
+}
+
 vec4 shown(uint leaf) {
-    vec4 own = texelFetch(colors, entry(leaf), 0);
+    vec4 own = drawing == CERTAINTY ? certaintyColor(leaf) : texelFetch(colors, entry(leaf), 0);
     own.rgb *= own.a;
     if (!lit(leaf)) return own;
     return own.a > 0.0 ? vec4(mix(own.rgb, vec3(1.0), 0.4), own.a) : vec4(0.45);
@@ -82,26 +112,30 @@ void main() {
         color = vec4(1.0);
         return;
     }
-    if (outlines) {
+    if (drawing == OUTLINES) {
         bool edge = leaf != NODATA && onEdge(leaf, texel, inside, width, false);
         color = edge ? vec4(texelFetch(colors, entry(leaf), 0).rgb, 1.0) : lit(leaf) ? vec4(0.3) : vec4(0.0);
         return;
     }
     // Colors are averaged, never ids; at full resolution one texel is exact.
     bool exact = footprint <= 1.001 && !overview;
+    bool hatches = drawing != CERTAINTY && hatch > 0.0;
     if (exact) {
-        color = shown(leaf);
+        color = hatched(shown(leaf), hatches && sourceOf(leaf) == PREDICTED ? 1.0 : 0.0);
         return;
     }
     float widen = max(1.0, 1.0 / footprint);
     int taps = footprint > 2.0 ? 4 : 2;
     vec4 sum = vec4(0.0);
+    float predicted = 0.0;
     for (int i = 0; i < taps; i++) {
         for (int j = 0; j < taps; j++) {
             vec2 shift = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
-            sum += shown(leafAt(ivec2(floor(at + widen * (shift.x * dx + shift.y * dy)))));
+            uint tap = leafAt(ivec2(floor(at + widen * (shift.x * dx + shift.y * dy))));
+            sum += shown(tap);
+            if (hatches && sourceOf(tap) == PREDICTED) predicted += 1.0;
         }
     }
-    color = sum / float(taps * taps);
+    color = hatched(sum / float(taps * taps), predicted / float(taps * taps));
 }
 `;

@@ -20,6 +20,10 @@ export class BlockCache {
         return this.#blocks.size;
     }
 
+    get bytes() {
+        return this.#blocks.size * BLOCK_BYTES;
+    }
+
     get(level, row, col) {
         return this.#blocks.get(blockKey(level, row, col));
     }
@@ -94,13 +98,32 @@ export class BlockCache {
      * @param {Set<string>} keep keys that must stay
      * @returns {object[]} what was dropped, for its textures to be freed
      */
-    evict(keep) {
-        const excess = Math.ceil((this.#blocks.size * BLOCK_BYTES - this.options.budget) / BLOCK_BYTES);
+    evict(keep, budget = this.options.budget) {
+        const excess = Math.ceil((this.bytes - budget) / BLOCK_BYTES);
         if (excess <= 0) return [];
         const candidates = [...this.#blocks.values()].filter((block) => !keep.has(block.key) && !block.patches.size);
         const dropped = candidates.sort((a, b) => a.used - b.used).slice(0, excess);
         for (const block of dropped) this.#blocks.delete(block.key);
         return dropped;
+    }
+
+    /**
+     * Blocks to draw, in order of preference: wanted ones first; around those still missing, finer and coarser ones.
+     * @param {{level: number, blocks: number[][]}} wanted
+     */
+    toDraw({ level, blocks }) {
+        const present = blocks.map(([row, col]) => this.get(level, row, col)).filter(Boolean);
+        const missing = blocks.filter(([row, col]) => !this.isComplete(level, row, col));
+        if (!missing.length) return present;
+        const away = (block) => Math.abs(block.level - level) + (block.level > level ? 0.5 : 0);
+        const covers = (block) =>
+            missing.some(([row, col]) => {
+                const [fine, coarse] = [2 ** level, 2 ** block.level];
+                const overlaps = (a, b) => a * fine < (b + 1) * coarse && b * coarse < (a + 1) * fine;
+                return overlaps(row, block.row) && overlaps(col, block.col);
+            });
+        const others = [...this.values()].filter((block) => block.level !== level && covers(block));
+        return [...present, ...others.sort((a, b) => away(a) - away(b))];
     }
 
     clear() {

@@ -1,18 +1,19 @@
 /**
  * The cluster overlay: one WebGL2 canvas over the imagery. It holds leaf blocks, says which ones the view needs, and
- * recolors by two small tables. Coordinates: "pixel" is the scene's grid, "container" CSS pixels on the map.
+ * recolors by three small tables. Coordinates: "pixel" is the scene's grid, "container" CSS pixels on the map.
  */
 import { BlockRenderer } from "../gl/BlockRenderer.js";
 import { idAt } from "../gl/apron.js";
-import { BLOCK, blocksUnder, inflate, levelForScale, NODATA } from "../model/blocks.js";
+import { BLOCK, blockKey, blocksUnder, inflate, levelForScale, NODATA } from "../model/blocks.js";
 import { Emitter } from "../model/emitter.js";
 import { SceneGrid } from "../model/grid.js";
-import { BlockCache } from "./BlockCache.js";
+import { Sheets } from "./Sheets.js";
 import { currentView, startAnimation, toContainer, toPlane } from "./view.js";
 
 const defaults = {
     smallestTexel: 0.75, // device pixels: below it the next coarser level is drawn
     lineWidth: 1.25, // CSS pixels on each side of an outline
+    hatch: 9, // CSS pixels from one stripe over predicted leaves to the next
     margin: 1, // rings of blocks fetched around the view
     memory: 192 * 2 ** 20, // bytes of block ids
 };
@@ -22,14 +23,16 @@ const WEBGL_MISSING =
     "Firefox, Chrome, Edge or Safari. Classes, imagery and downloads still work.";
 const CONTEXT_LOST = "The graphics driver took the drawing surface away; the clusters come back as soon as it returns.";
 
+/**
+ * Events: "view" (another part of the scene), "blocks" (one came), "drawn" (number of blocks), "outdated" (whether the
+ * overlay on screen is that of an earlier segmentation), "error" (a sentence, or "").
+ */
 export class ClusterLayer extends Emitter {
-    #colors = null;
-    #keys = null;
     #renderer = null;
     #frame = 0;
     #animation = null;
     #lastDrawn = [];
-    #segmentation = null;
+    #outdated = false;
 
     /** @param {object} info scene info */
     constructor(info, options = {}) {
@@ -37,9 +40,8 @@ export class ClusterLayer extends Emitter {
         this.options = { ...defaults, ...options };
         this.info = info;
         this.grid = new SceneGrid(info);
-        this.cache = new BlockCache({ budget: this.options.memory });
+        this.sheets = new Sheets(this.options.memory);
         this.hover = null;
-        this.outlines = false;
         this.opacity = 1;
         this.hidden = false;
         this.error = "";
@@ -86,8 +88,7 @@ export class ClusterLayer extends Emitter {
             return;
         }
         this.#renderer = new BlockRenderer(gl);
-        if (this.#colors) this.#renderer.setColors(this.#colors);
-        if (this.#keys) this.#renderer.setKeys(this.#keys);
+        if (this.sheets.shown.tables) this.#renderer.setTables(this.sheets.shown.tables);
         this.#setError("");
     }
 
@@ -111,13 +112,43 @@ export class ClusterLayer extends Emitter {
         return this.#renderer !== null;
     }
 
-    /** Start anew with another segmentation's leaves; the same one changes nothing. */
+    /** Blocks of the adopted segmentation, whether they are on screen yet or not. */
+    get cache() {
+        return this.sheets.newest.cache;
+    }
+
+    /** Whether the overlay on screen is that of an earlier segmentation, until the adopted one can fill the view. */
+    get outdated() {
+        return this.sheets.next !== null;
+    }
+
+    /** Go over to another segmentation's leaves; the same one changes nothing. */
     setSegmentation(id) {
-        if (id === this.#segmentation) return;
-        this.#segmentation = id;
-        for (const block of this.cache.clear()) this.#renderer?.free(block);
+        if (id === this.sheets.newest.segmentation) return;
+        this.#free(this.sheets.adopt(id));
         this.setHover(null);
+        this.#showOutdated();
         this.#onView();
+    }
+
+    #free(blocks) {
+        for (const block of blocks) this.#renderer?.free(block);
+    }
+
+    #showOutdated() {
+        if (this.outdated === this.#outdated) return;
+        this.#outdated = this.outdated;
+        this.canvas.classList.toggle("outdated", this.outdated);
+        this.emit("outdated", this.outdated);
+    }
+
+    /** Show the adopted segmentation as soon as it can fill the view. */
+    #swap() {
+        const dropped = this.outdated ? this.sheets.swap(this.wanted()) : null;
+        if (!dropped) return;
+        this.#free(dropped);
+        this.#renderer?.setTables(this.sheets.shown.tables);
+        this.#showOutdated();
     }
 
     /**
@@ -125,33 +156,29 @@ export class ClusterLayer extends Emitter {
      * @returns {Promise<boolean>} whether it changed the map
      */
     async addFrame(frame) {
-        if (frame.segmentation !== this.#segmentation) return false; // sent before the segmentation changed
+        const isCurrent = () => frame.segmentation === this.sheets.newest.segmentation;
+        if (!isCurrent()) return false; // sent before the segmentation changed
         const buffer = await inflate(frame.payload, "gzip");
-        if (frame.segmentation !== this.#segmentation) return false;
+        if (!isCurrent()) return false;
         this.grid.addMesh(frame);
         if (!this.cache.add(frame, new Uint16Array(buffer))) return false;
-        const wanted = this.wanted();
-        const keep = new Set(wanted.blocks.map(([row, col]) => `${wanted.level}/${row}/${col}`));
-        for (const block of this.cache.evict(keep)) this.#renderer?.free(block);
+        const { level, blocks } = this.wanted();
+        this.#free(this.sheets.evict(new Set(blocks.map(([row, col]) => blockKey(level, row, col)))));
         this.redraw();
         this.emit("blocks");
         return true;
     }
 
-    setColors(texels) {
-        this.#colors = texels;
-        this.#renderer?.setColors(texels);
-        this.redraw();
-    }
-
-    setKeys(keys) {
-        this.#keys = keys;
-        this.#renderer?.setKeys(keys);
-        this.redraw();
-    }
-
-    setOutlines(outlines) {
-        this.outlines = outlines;
+    /**
+     * Color the leaves of a segmentation.
+     * @param {{mode: string, colors: Uint8Array, keys: Uint32Array | null, certainty: Uint8Array}} tables as
+     *     model/lookup.js and model/completion.js make them; `keys` are read in the outlines mode alone
+     */
+    setTables(segmentation, tables) {
+        const sheet = this.sheets.of(segmentation);
+        if (!sheet) return;
+        sheet.tables = tables;
+        if (sheet === this.sheets.shown) this.#renderer?.setTables(tables);
         this.redraw();
     }
 
@@ -207,7 +234,9 @@ export class ClusterLayer extends Emitter {
         });
     }
 
-    drawNow(hover = this.hover) {
+    /** @param {{hover?: number[] | null, hatch?: boolean}} only what a reading of colors leaves out */
+    drawNow({ hover = this.hover, hatch = true } = {}) {
+        this.#swap();
         const { map, canvas } = this;
         const size = map.getSize();
         const ratio = window.devicePixelRatio || 1;
@@ -219,34 +248,19 @@ export class ClusterLayer extends Emitter {
             canvas.style.height = `${size.y}px`;
         }
         L.DomUtil.setPosition(canvas, map._getMapPanePos().multiplyBy(-1));
-        if (!this.#renderer || !this.#colors || !width || !height) return;
+        const { cache, tables } = this.sheets.shown;
+        if (!this.#renderer || !tables || !width || !height) return;
         const view = this.view();
         const device = Object.fromEntries(Object.entries(view).map(([name, value]) => [name, value * ratio]));
-        this.#lastDrawn = this.#blocksToDraw();
+        this.#lastDrawn = cache.toDraw(this.wanted());
+        const { lineWidth, hatch: stripes } = this.options;
         this.#renderer.draw(
             this.#lastDrawn,
             { ...device, width, height },
-            { outlines: this.outlines, hover, lineWidth: this.options.lineWidth * ratio },
+            { mode: tables.mode, hover, lineWidth: lineWidth * ratio, hatch: hatch ? stripes * ratio : 0 },
         );
-        for (const block of this.#lastDrawn) this.cache.touch(block);
+        for (const block of this.#lastDrawn) cache.touch(block);
         this.emit("drawn", this.#lastDrawn.length);
-    }
-
-    /** Wanted blocks first; around those still missing, finer and coarser ones that are there. */
-    #blocksToDraw() {
-        const { level, blocks } = this.wanted();
-        const present = blocks.map(([row, col]) => this.cache.get(level, row, col)).filter(Boolean);
-        const missing = blocks.filter(([row, col]) => !this.cache.isComplete(level, row, col));
-        if (!missing.length) return present;
-        const away = (block) => Math.abs(block.level - level) + (block.level > level ? 0.5 : 0);
-        const covers = (block) =>
-            missing.some(([row, col]) => {
-                const [fine, coarse] = [2 ** level, 2 ** block.level];
-                const overlaps = (a, b) => a * fine < (b + 1) * coarse && b * coarse < (a + 1) * fine;
-                return overlaps(row, block.row) && overlaps(col, block.col);
-            });
-        const others = [...this.cache.values()].filter((block) => block.level !== level && covers(block));
-        return [...present, ...others.sort((a, b) => away(a) - away(b))];
     }
 
     /** Scene pixels under the container, with the pixel at its middle. */
@@ -291,8 +305,9 @@ export class ClusterLayer extends Emitter {
         return { level, blocks: blocksUnder(box, level, height, width, margin, focus) };
     }
 
-    /** Number of the view's blocks that the last frame drew in full. */
+    /** Number of the view's blocks that the last frame drew in full; none while the overlay is outdated. */
     shown() {
+        if (this.outdated) return 0;
         const { level } = this.wanted();
         return this.#lastDrawn.filter((block) => block.complete && block.level === level).length;
     }
@@ -307,8 +322,9 @@ export class ClusterLayer extends Emitter {
         return this.grid.toPixel(...toPlane(this.view(), point));
     }
 
-    /** Leaf under a container position, or null where none is known. */
+    /** Leaf under a container position, or null where none is known, or is not what the screen shows. */
     leafAt(point) {
+        if (this.outdated) return null;
         const pixel = this.containerToPixel(point);
         if (!this.grid.contains(pixel)) return null;
         const found = this.cache.finestAt(Math.floor(pixel.row), Math.floor(pixel.col), this.info.n_levels);
@@ -317,10 +333,10 @@ export class ClusterLayer extends Emitter {
         return leaf === NODATA ? null : leaf;
     }
 
-    /** RGBA that the canvas shows at a container position, without the light of the hovered cluster. */
+    /** RGBA that the canvas shows at a container position, without the light of the hovered cluster and the hatching. */
     colorAt(point) {
         if (!this.#renderer) return null;
-        this.drawNow(null);
+        this.drawNow({ hover: null, hatch: false });
         const ratio = window.devicePixelRatio || 1;
         const [x, y] = [Math.floor(point.x * ratio), Math.floor(point.y * ratio)];
         const rgba = this.#renderer.read(x, y, this.canvas.height);
