@@ -11,6 +11,8 @@ import typer
 
 from segmentation.cli import classify as _classify  # noqa: F401  # each import adds its commands to `app`
 from segmentation.cli import evaluate as _evaluate  # noqa: F401
+from segmentation.cli import patches as _patches  # noqa: F401
+from segmentation.cli import rasterize as _rasterize  # noqa: F401
 from segmentation.cli import segment as _segment  # noqa: F401
 from segmentation.cli.app import app
 from segmentation.errors import InvalidArgumentError, SegmentationError
