@@ -293,6 +293,10 @@ class Georeference:
         """
         return self._scan_edges(geometry).fill(row, col, height, width)
 
+    def pixel_area(self, area: BaseGeometry) -> BaseGeometry:
+        """A valid shapely area in lon/lat (pixel x, y without CRS) in pixel coordinates, cut to about the scene."""
+        return self._to_pixels(area)
+
     def _scan_edges(self, geometry: dict[str, Any]) -> ScanEdges:
         with self._lock:
             # Comparing is ten times faster than making a key of 20,000 vertices for every block.
