@@ -18,6 +18,7 @@ from webapp import broadcast, permissions
 from webapp.areas import check_area
 from webapp.edits import MAX_CLASSES, MAX_RANGES, ProjectState, apply_edit, changes, merge_ranges
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
+from webapp.examples import superseded_by
 from webapp.models import Edit, Project
 from webapp.snapshots import load_state, save_state
 
@@ -32,6 +33,8 @@ __all__ = [
     "record",
     "rename_class",
     "reorder_classes",
+    "require_class",
+    "require_pixel",
     "set_aoi",
     "unassign_leaves",
 ]
@@ -55,8 +58,9 @@ def assign_leaves(
 
     def make(project: Project, state: ProjectState) -> Payload:
         _require_current(state, segmentation, version)
-        _require_class(state, class_number)
-        return {**_leaves(state, segmentation, version, ranges, point), "class": class_number}
+        require_class(state, class_number)
+        payload = _leaves(project, state, segmentation, version, ranges, point)
+        return {**payload, **_superseding(project, segmentation, point), "class": class_number}
 
     return record(user, project_id, client_id, "leaves.assign", make)
 
@@ -75,7 +79,8 @@ def unassign_leaves(
 
     def make(project: Project, state: ProjectState) -> Payload:
         _require_current(state, segmentation, version)
-        return _leaves(state, segmentation, version, ranges, point)
+        payload = _leaves(project, state, segmentation, version, ranges, point)
+        return {**payload, **_superseding(project, segmentation, point, ranges)}
 
     return record(user, project_id, client_id, "leaves.unassign", make)
 
@@ -92,7 +97,7 @@ def create_class(user: User, project_id: int, client_id: str, *, name: str, colo
 
 def rename_class(user: User, project_id: int, client_id: str, *, class_number: int, name: str) -> Edit:
     def make(project: Project, state: ProjectState) -> Payload:
-        _require_class(state, class_number)
+        require_class(state, class_number)
         return {"class": class_number, "name": _free_name(state, name, but=class_number)}
 
     return record(user, project_id, client_id, "class.rename", make)
@@ -100,7 +105,7 @@ def rename_class(user: User, project_id: int, client_id: str, *, class_number: i
 
 def recolor_class(user: User, project_id: int, client_id: str, *, class_number: int, color: str) -> Edit:
     def make(project: Project, state: ProjectState) -> Payload:
-        _require_class(state, class_number)
+        require_class(state, class_number)
         return {"class": class_number, "color": color}
 
     return record(user, project_id, client_id, "class.recolor", make)
@@ -120,7 +125,7 @@ def delete_class(user: User, project_id: int, client_id: str, *, class_number: i
     """Hide a class and its assignments; undo brings both back."""
 
     def make(project: Project, state: ProjectState) -> Payload:
-        _require_class(state, class_number)
+        require_class(state, class_number)
         visible = state.visible_table()
         without = visible.copy()
         without[visible == class_number] = 0
@@ -239,7 +244,7 @@ def _require_current(state: ProjectState, segmentation: int, version: int) -> No
         )
 
 
-def _require_class(state: ProjectState, number: int) -> None:
+def require_class(state: ProjectState, number: int) -> None:
     label = state.classes.get(number)
     if label is None or label.deleted:
         raise MissingError(f"There is no class {number} (any more); choose another class.")
@@ -252,8 +257,22 @@ def _free_name(state: ProjectState, name: str, but: int | None = None) -> str:
     return name
 
 
+def require_pixel(project: Project, point: tuple[int, int]) -> None:
+    """InvalidInputError where the scene has no such pixel."""
+    height, width = project.scene.info["height"], project.scene.info["width"]
+    if not (0 <= point[0] < height and 0 <= point[1] < width):
+        raise InvalidInputError(
+            f"Pixel {point[0]}, {point[1]} is outside the scene of {height} rows and {width} columns."
+        )
+
+
 def _leaves(
-    state: ProjectState, segmentation: int, version: int, ranges: Ranges, point: tuple[int, int] | None
+    project: Project,
+    state: ProjectState,
+    segmentation: int,
+    version: int,
+    ranges: Ranges,
+    point: tuple[int, int] | None,
 ) -> Payload:
     n_leaves = len(state.table)
     if not ranges:
@@ -273,5 +292,14 @@ def _leaves(
         "ranges": [list(pair) for pair in merge_ranges(ranges)],
     }
     if point is not None:
+        require_pixel(project, point)
         payload["point"] = list(point)
     return payload
+
+
+def _superseding(
+    project: Project, segmentation: int, point: tuple[int, int] | None, ranges: Ranges = ()
+) -> Payload:
+    """Earlier examples that an edit of leaves stands in for, as part of its payload."""
+    numbers = superseded_by(project, segmentation, point, ranges)
+    return {"supersedes": numbers} if numbers else {}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 
-from webapp import actions, adoption, legends, undoing
+from webapp import actions, adoption, example_actions, legends, undoing
 from webapp import messages as m
 from webapp.models import Edit
 
@@ -29,6 +29,9 @@ _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
     m.DeleteClass: actions.delete_class,
     m.SetAoi: actions.set_aoi,
     m.AdoptSegmentation: adoption.adopt_segmentation,
+    m.AddExamples: example_actions.add_examples,
+    m.RemoveExamples: example_actions.remove_examples,
+    m.SetCompletion: example_actions.set_completion,
     m.LoadLegend: legends.load_legend,
     m.UndoEdit: undoing.undo,
     m.RedoEdit: undoing.redo,

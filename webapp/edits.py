@@ -24,6 +24,7 @@ __all__ = [
     "LEAF_KINDS",
     "MAX_CLASSES",
     "MAX_RANGES",
+    "Completion",
     "EditRecord",
     "LabelState",
     "ProjectState",
@@ -66,14 +67,23 @@ class LabelState:
     deleted: bool = False
 
 
+@dataclass(frozen=True)
+class Completion:
+    """Whether leaves without a class show the decoder's, and from which certainty on."""
+
+    on: bool = False
+    threshold: float = 0.5  # 0 to 1
+
+
 @dataclass
 class ProjectState:
-    """Classes, leaf table, area of interest and adopted segmentation after some edits."""
+    """Classes, leaf table, area of interest, completion and adopted segmentation after some edits."""
 
     classes: dict[int, LabelState] = field(default_factory=dict)
     table: Table = field(default_factory=lambda: np.zeros(0, np.uint8))  # latest class of each leaf, 0 = none
     aoi: Mapping[str, Any] | None = None
     segmentation: int | None = None
+    completion: Completion = field(default_factory=Completion)
 
     def copy(self) -> ProjectState:
         return replace(self, classes=dict(self.classes), table=self.table.copy())
@@ -154,6 +164,14 @@ def _set_aoi(state: ProjectState, payload: Mapping[str, Any]) -> None:
     state.aoi = payload["geometry"]
 
 
+def _set_completion(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    state.completion = Completion(payload["on"], payload["threshold"])
+
+
+def _change_examples(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    """Examples have a fold of their own (webapp/examples.py): they change what is predicted, nothing here."""
+
+
 def _adopt(state: ProjectState, payload: Mapping[str, Any]) -> None:
     state.segmentation = payload["segmentation"]
     if payload["table"] is None:
@@ -172,6 +190,9 @@ _RULES: dict[str, Callable[[ProjectState, Mapping[str, Any]], None]] = {
     "class.delete": _delete,
     "aoi.set": _set_aoi,
     "segmentation.adopt": _adopt,
+    "completion.set": _set_completion,
+    "examples.add": _change_examples,
+    "examples.remove": _change_examples,
     "legend.load": _create_all,
 }
 

@@ -14,6 +14,7 @@ from webapp.descriptions import describe_scene
 from webapp.edits import pack_table
 from webapp.messages import (
     ClassInfo,
+    CompletionInfo,
     EditAppliedEvent,
     ProjectInfo,
     ProjectStateEvent,
@@ -63,6 +64,7 @@ def project_state(project: Project, user: User) -> ProjectStateEvent:
         "segmentation": describe_segmentation(project.segmentation) if project.segmentation else None,
         **_segmentations(project),
         "table": base64.b64encode(pack_table(state.visible_table())).decode("ascii") if has_leaves else None,
+        "completion": _describe_completion(project),
         "can_undo": history.can_undo(project, user.pk),
         "can_redo": history.can_redo(project, user.pk),
     }
@@ -111,7 +113,7 @@ def edit_applied(
             }
             for label in labels
         ]
-    if is_toggle or edit.kind == "aoi.set":
+    if is_toggle or edit.kind in ("aoi.set", "completion.set"):
         result["project"] = _describe_project(project)
     return result
 
@@ -135,4 +137,13 @@ def _segmentations(project: Project) -> SegmentationsChangedEvent:
 
 
 def _describe_project(project: Project) -> ProjectInfo:
-    return {"id": project.pk, "name": project.name, "aoi": project.aoi}
+    return {
+        "id": project.pk,
+        "name": project.name,
+        "aoi": project.aoi,
+        "completion": _describe_completion(project),
+    }
+
+
+def _describe_completion(project: Project) -> CompletionInfo:
+    return {"on": project.completion_on, "threshold": project.completion_threshold}

@@ -21,10 +21,12 @@ from pydantic import (
 
 from webapp.edits import MAX_CLASSES, MAX_RANGES
 from webapp.errors import InvalidInputError
+from webapp.examples import MAX_POINTS
 
 __all__ = [
     "COMMANDS",
     "EVENTS",
+    "AddExamples",
     "AdoptSegmentation",
     "AssignLeaves",
     "Command",
@@ -35,10 +37,12 @@ __all__ = [
     "LoadLegend",
     "RecolorClass",
     "RedoEdit",
+    "RemoveExamples",
     "RenameClass",
     "ReorderClasses",
     "ResendEdits",
     "SetAoi",
+    "SetCompletion",
     "UnassignLeaves",
     "UndoEdit",
     "WantBlocks",
@@ -147,6 +151,32 @@ class LoadLegend(EditCommand):
     classes: NamesAndColors | None = None
 
 
+class ExampleStroke(BaseModel):
+    """Pixels that are of a class, or are not."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    class_number: ClassNumber = Field(alias="class")
+    against: bool = False
+    points: Annotated[list[Point], Field(min_length=1, max_length=MAX_POINTS)]
+
+
+class AddExamples(EditCommand):
+    type: Literal["examples.add"]
+    examples: Annotated[list[ExampleStroke], Field(min_length=1, max_length=MAX_POINTS)]
+
+
+class RemoveExamples(EditCommand):
+    type: Literal["examples.remove"]
+    targets: Annotated[list[Index], Field(min_length=1, max_length=MAX_POINTS)]
+
+
+class SetCompletion(EditCommand):
+    type: Literal["completion.set"]
+    on: bool
+    threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
 class UndoEdit(EditCommand):
     type: Literal["edit.undo"]
 
@@ -182,6 +212,9 @@ _MODELS: tuple[type[Command], ...] = (
     SetAoi,
     AdoptSegmentation,
     LoadLegend,
+    AddExamples,
+    RemoveExamples,
+    SetCompletion,
     UndoEdit,
     RedoEdit,
     WantBlocks,
@@ -203,6 +236,9 @@ _AnyCommand = Annotated[
     | SetAoi
     | AdoptSegmentation
     | LoadLegend
+    | AddExamples
+    | RemoveExamples
+    | SetCompletion
     | UndoEdit
     | RedoEdit
     | WantBlocks
@@ -264,10 +300,16 @@ class ClassInfo(TypedDict):
     deleted: bool
 
 
+class CompletionInfo(TypedDict):
+    on: bool
+    threshold: float
+
+
 class ProjectInfo(TypedDict):
     id: int
     name: str
     aoi: dict[str, Any] | None
+    completion: CompletionInfo
 
 
 class ProjectStateEvent(TypedDict):
@@ -279,6 +321,7 @@ class ProjectStateEvent(TypedDict):
     segmentation: dict[str, Any] | None
     segmentations: list[dict[str, Any]]
     table: str | None
+    completion: CompletionInfo
     can_undo: bool
     can_redo: bool
     offered: dict[str, Any] | None

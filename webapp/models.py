@@ -104,6 +104,9 @@ class Project(models.Model):
     aoi = models.JSONField(
         null=True, blank=True
     )  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
+    # Whether leaves without a class show the decoder's, and from which certainty (0 to 1) on.
+    completion_on = models.BooleanField(default=False)
+    completion_threshold = models.FloatField(default=0.5)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     updated_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webapp.edits import EditRecord, LabelState, ProjectState, fold, pack_table, unpack_table
+from webapp.edits import Completion, EditRecord, LabelState, ProjectState, fold, pack_table, unpack_table
 from webapp.models import ClassLabel, Edit, Project
 
 __all__ = ["load_state", "replay", "save_state"]
@@ -18,6 +18,7 @@ def load_state(project: Project) -> ProjectState:
         table=unpack_table(bytes(project.class_table)),
         aoi=project.aoi,
         segmentation=project.segmentation_id,
+        completion=Completion(project.completion_on, project.completion_threshold),
     )
 
 
@@ -39,6 +40,8 @@ def save_state(project: Project, before: ProjectState, after: ProjectState) -> N
         project.class_table = pack_table(after.table)
     project.aoi = dict(after.aoi) if after.aoi is not None else None
     project.segmentation_id = after.segmentation
+    project.completion_on = after.completion.on
+    project.completion_threshold = after.completion.threshold
     gone = before.classes.keys() - after.classes.keys()
     if gone:
         project.classes.filter(number__in=gone).delete()

@@ -95,7 +95,8 @@ def _remark(project: Project, user: User, target: Edit, before: ProjectState, af
     if lost:
         whose = "the class, its" if len(created) == 1 else "the classes, their"
         return f"With {whose} {lost} assigned leaves show as unlabelled; redo brings them back."
-    if _same(before, after):
+    # What examples change is only predicted, so that nothing can be told of it here.
+    if not target.kind.startswith("examples.") and _same(before, after):
         return "Nothing changes on the map: it was changed again since, and that change stands."
     return ""
 
@@ -104,6 +105,7 @@ def _same(before: ProjectState, after: ProjectState) -> bool:
     return (
         before.classes == after.classes
         and before.aoi == after.aoi
+        and before.completion == after.completion
         and before.segmentation == after.segmentation
         and before.table.shape == after.table.shape
         and bool((before.visible_table() == after.visible_table()).all())

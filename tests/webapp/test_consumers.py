@@ -114,7 +114,9 @@ async def test_state_comes_first(project):
     async with opened(project) as page:
         state = page.state
         assert state["number"] == 1
-        assert state["project"] == {"id": project.pk, "name": "Fields", "aoi": None}
+        off = {"on": False, "threshold": 0.5}
+        assert state["project"] == {"id": project.pk, "name": "Fields", "aoi": None, "completion": off}
+        assert state["completion"] == off
         assert state["user"] == "ana"
         assert state["scene"]["id"] == project.scene_id
         assert state["classes"] == []

@@ -152,6 +152,51 @@ def test_parse_refuses_names_and_colors(change, sentence):
         parse_command(json.dumps({**CREATE, **change}))
 
 
+STROKES = {
+    "type": "examples.add",
+    "client_id": "a",
+    "examples": [{"class": 2, "points": [[1, 2]]}, {"class": 1, "against": True, "points": [[3, 4], [5, 6]]}],
+}
+COMPLETE = {"type": "completion.set", "client_id": "a", "on": True, "threshold": 1}
+
+
+def test_parse_reads_strokes_and_settings():
+    command = parse_command(json.dumps(STROKES))
+    assert [(stroke.class_number, stroke.against, stroke.points) for stroke in command.examples] == [
+        (2, False, [(1, 2)]),
+        (1, True, [(3, 4), (5, 6)]),
+    ]
+    assert parse_command(json.dumps(COMPLETE)).threshold == 1.0
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ({**STROKES, "examples": []}, "at least 1 item"),
+        (
+            {**STROKES, "examples": [{"class": 1, "points": []}]},
+            r"`examples`\[0\]\[points\] of examples.add .* 1 item",
+        ),
+        ({**STROKES, "examples": [{"class": 1, "points": [[0, 0]] * 2001}]}, "at most 2000 items"),
+        (
+            {**STROKES, "examples": [{"points": [[0, 0]]}]},
+            r"examples.add lacks its field `examples`\[0\]\[class\]",
+        ),
+        ({**STROKES, "examples": [{"class": 1, "points": [[0, -1]]}]}, "greater than or equal to 0"),
+        ({**STROKES, "examples": [{"class": 1, "against": 1, "points": [[0, 1]]}]}, "valid boolean"),
+        ({"type": "examples.remove", "client_id": "a", "targets": []}, "at least 1 item"),
+        ({"type": "examples.remove", "client_id": "a", "targets": ["1"]}, "valid integer"),
+        ({**COMPLETE, "threshold": 1.01}, "less than or equal to 1"),
+        ({**COMPLETE, "threshold": -1}, "greater than or equal to 0"),
+        ({**COMPLETE, "threshold": "0.5"}, "valid number"),
+        ({**COMPLETE, "on": 1}, "valid boolean"),
+    ],
+)
+def test_parse_refuses_strokes_and_settings(message, sentence):
+    with pytest.raises(InvalidInputError, match=sentence):
+        parse_command(json.dumps(message))
+
+
 def test_parse_limits_wanted_blocks():
     want = {"type": "blocks.want", "segmentation": 1, "level": 0, "blocks": [[0, 0]] * 65}
     with pytest.raises(InvalidInputError, match="at most 64 items"):
