@@ -37,7 +37,7 @@ from segmentation.store import Segmentation, open_segmentation
 from segmentation.store_writer import StoreWriter
 from segmentation.survey import survey_scene
 
-__all__ = ["Progress", "segment"]
+__all__ = ["Progress", "choose_device", "one_thread_each", "read_codebook", "segment"]
 
 _CERTAINTY_SAMPLES = 50_000
 _KEPT_PX = 6_000_000  # scenes, or areas of interest, whose first look is kept for the second pass
@@ -128,25 +128,27 @@ def segment(
     if n_leaves is not None and n_leaves < 2:
         raise InvalidArgumentError(f"{n_leaves} leaves were asked for; choose 2 or more.")
     with open_scene(image) as scene:
-        run = _Run(scene, Path(store), seed, bands, superpixel_px, n_leaves, aoi, _device(device))
+        run = _Run(scene, Path(store), seed, bands, superpixel_px, n_leaves, aoi, choose_device(device))
         run.report, run.cancelled, run.wanted = progress, cancelled, wanted
         run.parameters["mode"] = mode
         before = torch.get_num_threads()
         try:
             # Blocks are computed side by side; threads inside one operation would only get in each other's way.
-            with ThreadPoolExecutor(threads or os.cpu_count() or 1, initializer=_one_thread_each) as pool:
+            with ThreadPoolExecutor(threads or os.cpu_count() or 1, initializer=one_thread_each) as pool:
                 run.compute(pool, threads or os.cpu_count() or 1)
         finally:
             torch.set_num_threads(before)
     return open_segmentation(store)
 
 
-def _one_thread_each() -> None:
+def one_thread_each() -> None:
+    """Initializer of a pool whose threads compute blocks side by side."""
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
 
 
-def _device(name: str) -> str:
+def choose_device(name: str) -> str:
+    """Which torch device a name means; InvalidArgumentError where there is none such."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name != "cpu" and not name.startswith("cuda"):
@@ -215,7 +217,7 @@ class _Run:
             if description["complete"]:
                 return
             store = open_segmentation(self.writer.path)
-            scaling, features, codebook = _read_codebook(store, description)
+            scaling, features, codebook = read_codebook(store, description)
             work = self._work(scaling)
         else:
             work, features, codebook = self._fix_codebook(pool)
@@ -403,10 +405,10 @@ class _Run:
                 self.report(Progress(stage, done, total, block))
 
 
-def _read_codebook(
+def read_codebook(
     store: Segmentation, description: dict[str, Any]
 ) -> tuple[BandScaling, FeatureScaling, Codebook]:
-    """What pass 1 fixed in an earlier run."""
+    """What pass 1 fixed in an earlier run: how bands and features are scaled, and the leaves."""
 
     def floats(name: str) -> NDArray[np.float32]:
         return np.array(description[name], np.float32)

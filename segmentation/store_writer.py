@@ -130,6 +130,13 @@ class StoreWriter:
             group = zarr.open_group(str(self.path), mode="r+")
             group["statistics/sums"][:] = self.sums  # type: ignore[index]
 
+    def set_last_leaf(self, mean: NDArray[np.float32], spread: float) -> None:
+        """Mean feature vector, float32 (D,), and spread of the last leaf, where they are known only after the blocks."""
+        with self._lock, _Storage(self.path):
+            group = zarr.open_group(str(self.path), mode="r+")
+            group["codebook/means"][-1] = mean  # type: ignore[index]
+            group["codebook/spread"][-1] = spread  # type: ignore[index]
+
     def finish(self) -> None:
         """Declare the store complete."""
         self.save_sums()
