@@ -13,6 +13,7 @@ export function bindKeys(actions) {
         "]": () => actions.stepCut(1),
         "?": () => actions.help(),
         b: () => actions.switchTool(),
+        c: () => actions.complete(),
         m: () => actions.nextMode(),
         f: () => actions.fit(),
         g: () => actions.goto(),

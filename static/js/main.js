@@ -12,9 +12,11 @@ import { colorTexels, outlineKeys } from "./model/lookup.js";
 import { parseTree } from "./model/tree.js";
 import { areaPanel } from "./panels/area.js";
 import { classesPanel } from "./panels/classes.js";
+import { completionPanel } from "./panels/completion.js";
 import { byId, byTestId, setMessage, throttled } from "./panels/dom.js";
 import { helpPanel } from "./panels/help.js";
 import { hoverPanel } from "./panels/hover.js";
+import { hoverCertaintyPanel } from "./panels/hoverCertainty.js";
 import { imageryPanel } from "./panels/imagery.js";
 import { overlayPanel } from "./panels/overlay.js";
 import { placePanel, sceneBounds } from "./panels/place.js";
@@ -41,6 +43,7 @@ const commands = new Commands(state, sync);
 
 statusPanel(state, socket, sync, commands);
 classesPanel(state, commands);
+const completion = completionPanel(state, commands);
 segmentationsPanel(state, commands);
 dockPanel();
 const help = helpPanel();
@@ -58,6 +61,8 @@ function buildMap() {
 
     const layer = new ClusterLayer(info);
     layer.on("error", (message) => setMessage(byTestId("webgl-error"), message));
+    const outdated = "The new segmentation is on its way; until then you see the old one.";
+    layer.on("outdated", (isOutdated) => setMessage(byTestId("overlay-outdated"), isOutdated ? outdated : ""));
     layer.addTo(map);
     let drawnBefore = false;
     layer.on("drawn", (blocks) => {
@@ -73,6 +78,7 @@ function buildMap() {
     const area = new AreaLayer(map, info);
     const tools = new Tools(map, layer, state, commands);
     hoverPanel(state, tools);
+    hoverCertaintyPanel(state, tools);
     areaPanel(state, area, tools, commands);
     const loader = new BlockLoader(layer, state, socket, toastError);
 
@@ -84,6 +90,7 @@ function buildMap() {
     bindKeys({
         stepCut: overlay.step,
         nextMode: overlay.nextMode,
+        complete: completion.toggle,
         peek: overlay.peek,
         fit: place.fit,
         goto: () => place.openGoto(true),

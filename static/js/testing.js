@@ -39,6 +39,16 @@ export function exposeForTests(page) {
             get number() {
                 return state.number;
             },
+            get completion() {
+                return { ...state.completion };
+            },
+            get completed() {
+                return state.completedTable && Array.from(state.completedTable);
+            },
+            get prediction() {
+                const { number, elapsedMs } = state.prediction ?? {};
+                return state.prediction && { number, elapsedMs };
+            },
         }),
         blocksShown: () => parts().layer.shown(),
         blocksWanted: () => parts().layer.wanted().blocks.length,

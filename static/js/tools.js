@@ -11,7 +11,7 @@ const defaults = {
     step: 3, // CSS pixels between samples along a stroke
 };
 
-/** Events: "tool" (name), "hover" (cluster or null, point). */
+/** Events: "tool" (name), "hover" (cluster or null, leaf or null, point, whether the cluster is the same). */
 export class Tools extends Emitter {
     #stroke = null;
     #last = null; // last pointer position over the map
@@ -89,15 +89,15 @@ export class Tools extends Emitter {
     }
 
     refreshHover() {
-        const cluster = this.#last && !this.blocked && this.state.tree ? this.clusterAt(this.#last) : null;
-        this.#setHover(cluster);
+        const leaf = this.#last && !this.blocked && this.state.tree ? this.layer.leafAt(this.#last) : null;
+        this.#setHover(this.state.clusterOfLeaf(leaf), leaf);
     }
 
-    #setHover(cluster) {
+    #setHover(cluster, leaf = null) {
         const same = cluster?.low === this.hovered?.low && cluster?.high === this.hovered?.high;
         this.hovered = cluster;
         this.layer.setHover(cluster ? [cluster.low, cluster.high] : null);
-        this.emit("hover", { cluster, point: this.#last, same });
+        this.emit("hover", { cluster, leaf, point: this.#last, same });
     }
 
     // ---- click ---------------------------------------------------------------------------------------------------
@@ -108,7 +108,7 @@ export class Tools extends Emitter {
         if (originalEvent.pointerType === "touch") this.#setLast(containerPoint);
         if (!cluster) return;
         if (originalEvent.shiftKey) this.#erase(containerPoint);
-        else if (originalEvent.altKey) this.#pick(cluster);
+        else if (originalEvent.altKey) this.#pick(containerPoint);
         else this.commands.assign([[cluster.low, cluster.high]], this.#pixelAt(containerPoint));
     }
 
@@ -117,9 +117,9 @@ export class Tools extends Emitter {
         if (cluster) this.commands.unassign([[cluster.low, cluster.high]], this.#pixelAt(point));
     }
 
-    #pick(cluster) {
-        const label = this.state.classOfCluster(cluster);
-        if (label && label !== "mixed") this.state.setActiveClass(label.number);
+    #pick(point) {
+        const { class: number } = this.state.classOfLeaf(this.layer.leafAt(point)) ?? {};
+        if (number) this.state.setActiveClass(number);
     }
 
     // ---- paint ---------------------------------------------------------------------------------------------------

@@ -74,8 +74,8 @@ vec4 hatched(vec4 plain, float share) {
     if (hatch == 0.0 || share == 0.0) return plain;
     float along = gl_FragCoord.x + canvas.y - gl_FragCoord.y - hatchPhase;
     float away = abs(fract(along / hatch) - 0.5) * hatch; // from the middle of the nearest stripe, along a row
-    float stripe = share * (1.0 - smoothstep(hatch * 0.10, hatch * 0.10 + 1.0, away));
-    return vec4(mix(plain.rgb, vec3(plain.a), 0.45 * stripe), plain.a);
+    float stripe = share * (1.0 - smoothstep(hatch * 0.07, hatch * 0.07 + 1.0, away));
+    return vec4(mix(plain.rgb, vec3(plain.a), 0.4 * stripe), plain.a);
 }
 
 vec4 shown(uint leaf) {

@@ -2,7 +2,7 @@
 import { formatArea, formatPixels, formatShare } from "../model/areas.js";
 import { checkName, moved, nextColor } from "../model/classes.js";
 import { toast } from "../toast.js";
-import { byId, byTestId, confirmDialog, el, icon } from "./dom.js";
+import { byId, byTestId, confirmDialog, el, icon, setMessage } from "./dom.js";
 
 /** @param {import("../state.js").ProjectState} state @param {import("../commands.js").Commands} commands */
 export function classesPanel(state, commands) {
@@ -88,6 +88,7 @@ export function classesPanel(state, commands) {
                     button("class-delete", "trash", "Delete the class", () => remove(current())),
                 ),
             ),
+            el("div", { class: "class-predicted", "data-testid": "class-predicted", hidden: true }),
         );
         row.addEventListener("click", (event) => {
             if (!event.target.closest("button, input")) state.setActiveClass(number);
@@ -175,16 +176,21 @@ export function classesPanel(state, commands) {
             const extent = extents?.get(number);
             byTestId("class-area", row).textContent = extent ? text(extent) : "–";
             byTestId("class-share", row).textContent = extent ? formatShare(extent.share) : "";
+            const predicted = extent?.predicted ? text({ ...extent, value: extent.predicted }) : "";
+            setMessage(byTestId("class-predicted", row), predicted && `of which ${predicted} predicted`);
         }
         byTestId("unlabelled-share").textContent = extents ? formatShare(extents.get(0).share) : "–";
         byId("share-bar").replaceChildren(
             ...state.classes
                 .filter(({ number }) => extents?.get(number)?.share > 0)
-                .map(({ number, color }) => {
-                    const part = el("span");
-                    part.style.width = `${extents.get(number).share * 100}%`;
-                    part.style.backgroundColor = color;
-                    return part;
+                .flatMap(({ number, color }) => {
+                    const { value, predicted, share } = extents.get(number);
+                    return [["", value - predicted], ["predicted", predicted]].map(([name, own]) => {
+                        const part = el("span", { class: name });
+                        part.style.width = `${(share * own * 100) / value}%`;
+                        part.style.backgroundColor = color;
+                        return part;
+                    });
                 }),
         );
     }
@@ -212,7 +218,6 @@ export function classesPanel(state, commands) {
 
     state.on("classes", showClasses);
     state.on("active", showActive);
-    state.on("table", soon);
-    state.on("statistics", soon);
+    for (const event of ["table", "statistics", "completion", "prediction"]) state.on(event, soon);
     showClasses();
 }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from tests.browser.map_fixture.completion import predict
 from tests.browser.map_fixture.world import N_LEAVES, World
 
 
@@ -32,14 +33,27 @@ class Project:
     segmentation_state: str = "complete"
     extra_segmentations: list[dict[str, Any]] = field(default_factory=list)
     offered: int | None = None
+    completion: dict[str, Any] = field(default_factory=lambda: {"on": False, "threshold": 0.5})
+    examples: dict[int, int] = field(default_factory=dict)  # clicked leaf -> class
+    successor: bool = False  # whether there is another segmentation, of other leaves
+    adopted: int = 0  # 1: the successor
 
     @property
     def number(self) -> int:
         return len(self.edits)
 
-    def segmentation(self) -> dict[str, Any]:
+    @property
+    def leaves(self) -> World:
+        """The world as the adopted segmentation sees it."""
+        return replace(self.world, shift=9) if self.adopted else self.world
+
+    def segmentations(self) -> list[dict[str, Any]]:
+        both = (1, 0) if self.successor else (0,)
+        return [*self.extra_segmentations, *(self.segmentation(index) for index in both)]
+
+    def segmentation(self, index: int | None = None) -> dict[str, Any]:
         return {
-            "id": self.world.number * 10,
+            "id": self.world.number * 10 + (self.adopted if index is None else index),
             "scene": self.world.number,
             "state": self.segmentation_state,
             "stage": "leaves",
@@ -63,7 +77,8 @@ class Project:
             "user": "tester",
             "classes": self.classes,
             "segmentation": self.segmentation(),
-            "segmentations": [*self.extra_segmentations, self.segmentation()],
+            "segmentations": self.segmentations(),
+            "completion": self.completion,
             "table": base64.b64encode(zlib.compress(self.table.tobytes())).decode(),
             "can_undo": bool(self.before),
             "can_redo": bool(self.undone),
@@ -71,7 +86,8 @@ class Project:
         }
 
     def _snapshot(self) -> tuple:
-        return self.table.copy(), [dict(label) for label in self.classes], self.aoi
+        classes = [dict(label) for label in self.classes]
+        return self.table.copy(), classes, self.aoi, self.completion, dict(self.examples), self.adopted
 
     def apply(self, command: dict[str, Any]) -> dict[str, Any]:
         """The event that answers a command; a repeat gets the first one again."""
@@ -86,7 +102,7 @@ class Project:
             if not source:
                 raise RejectedError("nothing", f"There is nothing to {kind[5:]}.")
             target.append(old)
-            self.table, self.classes, self.aoi = source.pop()
+            self.table, self.classes, self.aoi, self.completion, self.examples, self.adopted = source.pop()
         else:
             self._change(kind, command)
             self.before.append(old)
@@ -100,10 +116,15 @@ class Project:
             "at": "2025-05-05T10:00:00+00:00",
             "changes": self._changes(old[0]),
             "classes": self.classes if self.classes != old[1] else None,
-            "project": {"id": self.world.number, "name": "Fixture project", "aoi": self.aoi}
-            if self.aoi != old[2]
+            "project": {
+                "id": self.world.number,
+                "name": "Fixture project",
+                "aoi": self.aoi,
+                "completion": self.completion,
+            }
+            if (self.aoi, self.completion) != old[2:4]
             else None,
-            "reload": kind == "segmentation.adopt",
+            "reload": kind == "segmentation.adopt" or self.adopted != old[5],
             "can_undo": bool(self.before),
             "can_redo": bool(self.undone),
             "message": "",
@@ -126,9 +147,11 @@ class Project:
             self._label(command["class"])
             for low, high in command["ranges"]:
                 self.table[low:high] = command["class"]
+            self._learn(command, command["class"])
         elif kind == "leaves.unassign":
             for low, high in command["ranges"]:
                 self.table[low:high] = 0
+            self._learn(command, 0)
         elif kind == "class.create":
             if command["name"] == "refuse me":
                 raise RejectedError("conflict", "The name “refuse me” is refused, for the test.")
@@ -154,5 +177,35 @@ class Project:
             self.aoi = command["geometry"]
         elif kind == "segmentation.adopt":
             self.offered = None
+            self._adopt(command["segmentation"])
+        elif kind == "completion.set":
+            self.completion = {"on": command["on"], "threshold": command["threshold"]}
         else:
             raise RejectedError("invalid", f"There is no command {kind}.")
+
+    def _learn(self, command: dict[str, Any], number: int) -> None:
+        """The clicked pixel's leaf is an example of a class, or of none (0)."""
+        if "point" not in command:
+            return
+        leaf = int(self.leaves.leaves[tuple(command["point"])])
+        self.examples.pop(leaf, None)
+        if number and leaf < N_LEAVES:
+            self.examples[leaf] = number
+
+    def _adopt(self, segmentation: int) -> None:
+        """The new leaves take the class that most of their pixels have; examples stay where they were clicked."""
+        if not self.successor or segmentation not in (self.world.number * 10, self.world.number * 10 + 1):
+            return
+        old = self.leaves.leaves
+        self.adopted = segmentation % 10
+        new = self.leaves.leaves
+        known = (old < N_LEAVES) & (new < N_LEAVES)
+        votes = np.zeros((N_LEAVES, 256), np.int64)
+        np.add.at(votes, (new[known], self.table[old[known]]), 1)
+        self.table = votes.argmax(1).astype("u1")
+        firsts = {leaf: np.argwhere(old == leaf)[0] for leaf in self.examples}
+        self.examples = {int(new[tuple(firsts[leaf])]): number for leaf, number in self.examples.items()}
+
+    def prediction(self) -> tuple[np.ndarray, np.ndarray]:
+        live = {label["number"] for label in self.classes if not label["deleted"]}
+        return predict({leaf: number for leaf, number in self.examples.items() if number in live})

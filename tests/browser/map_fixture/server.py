@@ -26,6 +26,7 @@ from django.http import HttpResponse
 from django.urls import path as url_path
 from PIL import Image
 
+from tests.browser.map_fixture.completion import certainty_answer, frame
 from tests.browser.map_fixture.project import Project, RejectedError
 from tests.browser.map_fixture.world import N_LEAVES, World, statistics_bytes, tree_bytes
 
@@ -52,6 +53,8 @@ class Live:
         self.done: list[tuple[int, int]] = []  # level-0 blocks that are finished
         self.drop_events = 0  # so many events are lost on their way
         self.mute = False  # accept commands, answer none
+        self.hold_blocks = False  # send no leaf block
+        self.told = b""  # the decoder's table that was sent last
 
     def is_ready(self, level: int, row: int, col: int) -> bool:
         if not self.project.computing:
@@ -139,6 +142,11 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
                 {"type": "rest", "path": path, "query": query}
             )
             return 409, "application/json", b'{"detail": "A project shows this segmentation."}', False
+        case ["api", "projects", number, "certainty"]:
+            project = PROJECTS[int(number)].project
+            low, high = int(query["low"][0]), int(query["high"][0])
+            data = certainty_answer(project.examples, project.number, low, high)
+            return 200, "application/json", json.dumps(data).encode(), False
         case ["control", number, "commands"]:
             return 200, "application/json", json.dumps(PROJECTS[int(number)].project.commands).encode(), False
     return 404, "application/json", b'{"detail": "There is no such page."}', False
@@ -146,7 +154,7 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
 
 def segmentation_answer(number: int, what: str, query: dict[str, list[str]]) -> tuple[int, str, bytes, bool]:
     live = PROJECTS[number]
-    world = live.project.world
+    world = live.project.leaves
     if what == "tree":
         return 200, "application/octet-stream", tree_bytes(), True
     if what == "statistics":
@@ -195,6 +203,18 @@ async def control(number: int, action: str, value: Any) -> None:
         live.drop_events = value
     elif action == "mute":
         live.mute = value
+    elif action == "hold-blocks":
+        live.hold_blocks = value
+        for connection in list(live.sockets.values()):
+            await send_blocks(live, connection)
+    elif action == "bytes":
+        for connection in list(live.sockets.values()):
+            await connection["send"]({"type": "websocket.send", "bytes": bytes.fromhex(value)})
+    elif action == "prediction":  # the same class and certainty everywhere
+        classes, certainty = (np.full(N_LEAVES, value[name], "u1") for name in ("class", "certainty"))
+        data = frame(value["segmentation"], value["number"], classes, certainty)
+        for connection in list(live.sockets.values()):
+            await connection["send"]({"type": "websocket.send", "bytes": data})
     elif action == "command":  # as if another browser had sent it
         await publish(live, live.project.apply(value))
     elif action == "event":
@@ -213,11 +233,27 @@ async def publish(live: Live, event: dict[str, Any]) -> None:
         return
     for connection in list(live.sockets.values()):
         await connection["send"]({"type": "websocket.send", "text": json.dumps(event)})
+    await send_prediction(live)
+
+
+async def send_prediction(live: Live) -> None:
+    """The decoder's table, if it has changed."""
+    project = live.project
+    classes, certainty = project.prediction()
+    table = bytes([project.adopted]) + classes.tobytes() + certainty.tobytes()
+    if table == (live.told or bytes(len(table))):
+        return
+    live.told = table
+    data = frame(project.segmentation()["id"], project.number, classes, certainty)
+    for connection in list(live.sockets.values()):
+        await connection["send"]({"type": "websocket.send", "bytes": data})
 
 
 async def send_blocks(live: Live, connection: dict[str, Any]) -> None:
     """What the connection wants and has not got yet: whole blocks, and patches of overview blocks that are not whole."""
-    world, segmentation = live.project.world, live.project.segmentation()["id"]
+    if live.hold_blocks:
+        return
+    world, segmentation = live.project.leaves, live.project.segmentation()["id"]
     level, wanted = connection["want"]
     for row, col in wanted:
         if (level, row, col) in connection["sent"]:
@@ -276,6 +312,10 @@ async def websocket(scope, receive, send) -> None:
     connection = {"send": guarded, "want": (0, []), "sent": set(), "patches": set()}
     live.sockets[key] = connection
     await guarded({"type": "websocket.send", "text": json.dumps(live.project.state())})
+    if live.project.examples:
+        table = live.project.prediction()
+        data = frame(live.project.segmentation()["id"], live.project.number, *table)
+        await guarded({"type": "websocket.send", "bytes": data})
 
     async def beat() -> None:
         while True:

@@ -26,6 +26,7 @@ class World:
     height: int = 1100
     width: int = 1300
     mesh: int = 9  # control points a side
+    shift: int = 0  # pixels that the leaves are moved: another segmentation of the scene
 
     @property
     def has_crs(self) -> bool:
@@ -38,7 +39,8 @@ class World:
     @cached_property
     def leaves(self) -> np.ndarray:
         rows, cols = np.mgrid[0 : self.height, 0 : self.width]
-        cells = ((rows // CELL) * 37 + (cols // CELL) * 11 + (rows // 160) * 5) % N_LEAVES
+        rows, cols = rows + self.shift, cols + self.shift
+        cells = ((rows // CELL) * 37 + (cols // CELL) * 11 + (rows // 160) * 5 + self.shift * 13) % N_LEAVES
         leaves = cells.astype("<u2")
         leaves[:40, :60] = NODATA
         return leaves

@@ -1,0 +1,84 @@
+/** "Complete the map": the switch and the threshold that all members share, and the legend of the certainty overlay. */
+import { formatShare } from "../model/areas.js";
+import { formatCertainty, hasPredictions, rampGradient } from "../model/completion.js";
+import { byId, byTestId, debounced, setMessage } from "./dom.js";
+
+const PAUSE = 250; // ms without a change after which the slider counts as let go: arrow keys step through values
+
+/** What the decoder has done, in a sentence. */
+export function completionText(completion, hasTable, extents) {
+    if (!hasTable) return "Give clusters of two or more classes a class; the rest of the map is predicted from your clicks.";
+    if (!completion.on) return "The rest of the map is predicted from your clicks. Switch it on to see it.";
+    if (!extents) return "Everything without a class is predicted from your clicks.";
+    const open = extents.get(0);
+    let [total, predicted] = [0, 0];
+    for (const extent of extents.values()) {
+        total += extent.value;
+        predicted += extent.predicted;
+    }
+    const share = formatShare(total ? predicted / total : NaN);
+    return `${share} of the scene is predicted, ${formatShare(open.share)} stays open. Stripes mark what is predicted.`;
+}
+
+/**
+ * @param {import("../state.js").ProjectState} state
+ * @param {import("../commands.js").Commands} commands
+ * @returns {{toggle: () => void}}
+ */
+export function completionPanel(state, commands) {
+    const toggle = byTestId("complete");
+    const slider = byTestId("threshold");
+    const legend = byTestId("certainty-legend");
+    let dragging = false;
+
+    function showSettings() {
+        const { on, threshold } = state.completion;
+        toggle.checked = on;
+        if (!dragging) slider.value = Math.round(threshold * 100);
+        byTestId("threshold-value").textContent = formatCertainty(threshold);
+        slider.setAttribute("aria-valuetext", formatCertainty(threshold));
+        byId("certainty-mark").style.left = `${threshold * 100}%`;
+        byId("certainty-mark").hidden = !on;
+    }
+
+    function showText() {
+        byId("completion-status").textContent = completionText(state.completion, hasPredictions(state.prediction), state.classExtents());
+    }
+
+    function showLegend() {
+        legend.hidden = state.mode !== "certainty";
+        const note = hasPredictions(state.prediction) ? "" : "Nothing is predicted yet: give clusters of two or more classes a class.";
+        setMessage(byId("certainty-note"), note);
+    }
+
+    const send = debounced(() => {
+        const { on } = state.completion;
+        dragging = false;
+        commands.setCompletion(on, slider.value / 100);
+        state.setThresholdPreview(null);
+    }, PAUSE);
+
+    toggle.addEventListener("change", () => commands.setCompletion(toggle.checked, state.completion.threshold));
+    slider.addEventListener("input", () => {
+        dragging = true;
+        state.setThresholdPreview(slider.value / 100);
+    });
+    slider.addEventListener("change", send);
+
+    // Painting and the slider change the sums many times a frame.
+    let frame = 0;
+    const soon = () => {
+        frame ||= requestAnimationFrame(() => {
+            frame = 0;
+            showText();
+        });
+    };
+    state.on("completion", showSettings);
+    for (const event of ["completion", "prediction", "table", "classes", "statistics"]) state.on(event, soon);
+    for (const event of ["mode", "prediction"]) state.on(event, showLegend);
+    byId("certainty-ramp").style.backgroundImage = rampGradient();
+    showSettings();
+    showText();
+    showLegend();
+    return { toggle: () => commands.setCompletion(!state.completion.on, state.completion.threshold) };
+}
