@@ -1,8 +1,8 @@
 """The socket of a project (docs/protocol.md, "Socket").
 
 ``receive`` only reads and queues, and the handlers of the channel layer only take notes, so that neither ever
-waits for a slow database or a slow browser. Four tasks a connection do the work: commands in order, telling
-what is new, leaf blocks, and a heartbeat. What the layer brings are hints; edits are read from the database
+waits for a slow database or a slow browser. Five tasks a connection do the work: commands in order, telling
+what is new, leaf blocks, the decoder's table, and a heartbeat. What the layer brings are hints; edits are read from the database
 after the last number told, so a lost hint costs at most one heartbeat.
 """
 
@@ -18,6 +18,8 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from webapp import broadcast, readings
+from webapp.completion import Order, order_for
+from webapp.completion_stream import CompletionStream
 from webapp.dispatch import perform
 from webapp.errors import InvalidInputError, LimitError, MissingError, describe
 from webapp.messages import (
@@ -81,9 +83,11 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.commands: asyncio.Queue[EditCommand | WantBlocks] = asyncio.Queue(MAX_QUEUED)
         self.bucket = TokenBucket(COMMANDS_PER_S, BURST)
         self.stream = BlockStream(self._send_bytes)
+        self.completion = CompletionStream(self._read_order, self._send_bytes, self._send_event)
         self.adopting: asyncio.Task[None] | None = None
         self.news.set()
-        for work in (self._tell_news(), self._perform_commands(), self.stream.run(), self._beat()):
+        streams = (self.stream.run(), self.completion.run())
+        for work in (self._tell_news(), self._perform_commands(), *streams, self._beat()):
             self._start(work)
 
     async def disconnect(self, code: int) -> None:
@@ -186,6 +190,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.stream.grew(progress["segmentation"], message["blocks"])
         else:
             self.stream.look_again()
+        self.completion.grew()
         self.news.set()
 
     async def segmentations_listed(self, message: dict[str, Any]) -> None:
@@ -231,11 +236,14 @@ class ProjectConsumer(AsyncWebsocketConsumer):
                     await self._send_event("edit.applied", told)
                     self.number = told["number"]
                 self.can_step = applied.can_step
+                if applied.events:
+                    self.completion.look()
         if self.wants_state:
             self.wants_state = False
             state = await database_sync_to_async(readings.state)(self.user, self.project_id)
             await self._send_event("project.state", state)
             self.number, self.can_step = state["number"], (state["can_undo"], state["can_redo"])
+            self.completion.start_anew()
         repeats, self.repeats = self.repeats, []
         for number in repeats:
             again = await database_sync_to_async(readings.edits_since)(
@@ -260,6 +268,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.stream.look_again()
             if self.stream.segmentation:
                 await sync_to_async(viewports.tell, thread_sensitive=False)(self.stream.segmentation)
+
+    async def _read_order(self) -> Order:
+        return await database_sync_to_async(order_for)(self.user, self.project_id)
 
     async def _reject(self, client_id: str | None, error: Exception) -> None:
         problem = describe(error)

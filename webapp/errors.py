@@ -11,6 +11,7 @@ from django.shortcuts import render
 from segmentation.errors import CancelledError, SegmentationError, StorageFullError, StoreError
 
 __all__ = [
+    "CompletionError",
     "ConflictError",
     "ForbiddenError",
     "InvalidInputError",
@@ -57,6 +58,18 @@ class ConflictError(WebError):
     """It cannot be done in the present state of things."""
 
     status, code = 409, "conflict"
+
+
+class CompletionError(WebError):
+    """The decoder broke; the log says how."""
+
+    status, code = 500, "internal"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server ran into an error of its own while completing the map; it is in its log. What you "
+            "classified is kept, and the next click tries again."
+        )
 
 
 class StaleError(ConflictError):

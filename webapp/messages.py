@@ -366,6 +366,11 @@ class StatisticsChangedEvent(TypedDict):
     segmentation: int
 
 
+class CompletionFailedEvent(TypedDict):
+    number: int
+    message: str
+
+
 class HeartbeatEvent(TypedDict):
     number: int
 
@@ -382,6 +387,7 @@ _EVENT_TYPES = (
     EventType("segmentation.progress", SegmentationProgressEvent),
     EventType("segmentations.changed", SegmentationsChangedEvent),
     EventType("statistics.changed", StatisticsChangedEvent),
+    EventType("completion.failed", CompletionFailedEvent),
     EventType("heartbeat", HeartbeatEvent),
 )
 EVENTS: dict[str, type] = {kind.name: kind.payload for kind in _EVENT_TYPES}

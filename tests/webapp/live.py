@@ -180,6 +180,25 @@ def parse_frame(frame: bytes) -> dict[str, Any]:
     }
 
 
+def parse_table(frame: bytes) -> dict[str, Any]:
+    """A decoder's table read by the table of docs/protocol.md, not by the code that made it."""
+    magic, kind, segmentation, version, number, n_leaves, elapsed_ms, size = struct.unpack_from(
+        "<4sBxxxIIIIII", frame
+    )
+    assert (magic, kind, frame[5:8]) == (b"CNDT", 1, bytes(3))
+    assert len(frame) == 32 + size
+    values = np.frombuffer(gzip.decompress(frame[32:]), np.uint8)
+    assert len(values) == 2 * n_leaves
+    return {
+        "segmentation": segmentation,
+        "version": version,
+        "number": number,
+        "elapsed_ms": elapsed_ms,
+        "classes": values[:n_leaves],
+        "certainty": values[n_leaves:],
+    }
+
+
 def read_event(text: str) -> dict[str, Any]:
     event = json.loads(text)
     assert isinstance(event, dict)
