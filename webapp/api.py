@@ -16,6 +16,7 @@ from segmentation.errors import SegmentationError
 from webapp import legends, projects, quotas, storage
 from webapp.descriptions import describe_project, describe_scene
 from webapp.errors import MissingError, WebError, describe
+from webapp.example_api import router as example_router
 from webapp.models import Scene
 from webapp.permissions import projects_of, require_project, require_scene, scenes_of
 from webapp.segmentation_api import router as segmentation_router
@@ -161,3 +162,4 @@ def list_legends(request: HttpRequest) -> list[dict[str, Any]]:
 api.add_router("/scenes", scenes)
 api.add_router("/projects", projects_router)
 api.add_router("", segmentation_router)
+api.add_router("", example_router)

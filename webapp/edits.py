@@ -191,7 +191,7 @@ _RULES: dict[str, Callable[[ProjectState, Mapping[str, Any]], None]] = {
     "aoi.set": _set_aoi,
     "segmentation.adopt": _adopt,
     "completion.set": _set_completion,
-    "examples.add": _change_examples,
+    "examples.add": _create_all,  # an import brings classes along
     "examples.remove": _change_examples,
     "legend.load": _create_all,
 }
