@@ -208,6 +208,7 @@ page.ready.catch(() => {}); // told above, as a message
 exposeForTests(page);
 
 sync.on("failed", toastError);
+sync.on("completion-failed", ({ message }) => toast(`The map could not be completed. ${message}`, { kind: "danger" }));
 socket.on("status", (status) => {
     if (status === "gone") toast("This project no longer exists. Go back to your projects.", { kind: "danger" });
 });

@@ -17,7 +17,7 @@ async function unpackTable(text) {
 
 /**
  * Events: "loaded" (a state was taken over), "applied" ({event, command}), "rejected" ({event, command}), "statistics",
- * "failed" (an Error in a message's handling).
+ * "completion-failed" (the decoder's table could not be made), "failed" (an Error in a message's handling).
  */
 export class Sync extends Emitter {
     #queue = Promise.resolve();
@@ -70,6 +70,9 @@ export class Sync extends Emitter {
                 break;
             case "statistics.changed":
                 this.emit("statistics", message);
+                break;
+            case "completion.failed":
+                this.emit("completion-failed", message);
                 break;
             case "heartbeat":
                 if (message.number > this.state.number) this.#askForMissing();

@@ -1,7 +1,7 @@
 /**
  * The completed map: what the decoder says of each leaf (its table comes as a binary frame), and which class a leaf
  * shows. Rule, in order: the class that somebody gave it; the decoder's, if the map is completed and its certainty
- * reaches the threshold; none. webapp/exports.py holds the same rule.
+ * reaches the threshold; none. segmentation/completion.py holds the same rule for the download; a test holds the two together.
  */
 import { inflate } from "./blocks.js";
 
