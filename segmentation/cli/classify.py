@@ -21,7 +21,8 @@ def classify_command(
     clicks: Annotated[
         Path,
         typer.Option(
-            help="CSV with the columns row, col, class (or lon, lat, class), or GeoJSON points with a class property. "
+            help="CSV with the columns row, col, class (or lon, lat, class), or GeoJSON points, lines and polygons with a "
+            "class property. "
             'A column or property "against" that is true says: this pixel is NOT of that class.'
         ),
     ],
@@ -39,7 +40,9 @@ def classify_command(
             "from 1 in alphabetical order."
         ),
     ] = None,
-    field: Annotated[str, typer.Option(help="Column or property that holds the class.")] = "class",
+    field: Annotated[
+        str | None, typer.Option(help="Column or property that holds the class; by default class.")
+    ] = None,
     min_certainty: Annotated[
         float, typer.Option(help="Leaves that are less certain (0 to 1) stay without a class.")
     ] = 0.0,
@@ -58,11 +61,13 @@ def classify_command(
         check_output(path, clicks, *([] if legend is None else [legend]))
     segmentation = open_segmentation(store)
     require_complete(segmentation)
-    given, names = read_clicks(
+    given = read_clicks(
         clicks, segmentation.georeference, legend=None if legend is None else Legend.read(legend), field=field
     )
     with share_bar("classify") as tell:
-        found, sure = table_of_clicks(segmentation, given, names, seed=seed, min_certainty=min_certainty)
+        found, sure = table_of_clicks(
+            segmentation, given.clicks, given.legend, seed=seed, min_certainty=min_certainty
+        )
         written = write_maps(
             segmentation,
             found,
@@ -71,9 +76,12 @@ def classify_command(
             table_out=table,
             progress=tell,
         )
+    names = given.legend
+    for sentence in given.remarks:
+        typer.echo(sentence, err=True)
     facts = {
         "map": str(out),
-        "clicks": len(given),
+        "clicks": len(given.clicks),
         "classes": [
             {"class": number, "name": names.name(number), "pixels": pixels}
             for number, pixels in written.pixels.items()
