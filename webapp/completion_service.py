@@ -90,27 +90,20 @@ class CompletionService:
     def _work(self, room: _Room) -> None:
         with self._lock:
             waiting, room.waiting, latest = room.waiting, None, room.latest
-            if waiting is None:
-                room.is_busy = False
-                return
-        order = waiting.order
-        if latest is not None and latest.number > order.number:
-            order = latest.order
-        try:
-            completed = decode(order, latest)
-            completed.frame  # noqa: B018  (packed here, once, rather than on the event loop)
-        except (WebError, SegmentationError) as error:
-            waiting.future.set_exception(error)
-        except Exception:
-            logger.exception("the decoder failed for project %s at edit %s", order.project[0], order.number)
-            waiting.future.set_exception(CompletionError())
-        else:
-            with self._lock:
+        assert waiting is not None  # noqa: S101  (a room is busy only while an order waits or is worked on)
+        completed, error = _attempt(waiting.order, latest)
+        with self._lock:
+            if completed is not None:
                 room.latest = completed
-                self._make_room()
+            room.is_busy = room.waiting is not None
+            if room.is_busy:
+                # Behind the others, so that one busy project does not hold up the rest.
+                self._pool.submit(self._work, room)
+            self._make_room()
+        if completed is not None:
             waiting.future.set_result(completed)
-        # Behind the others, so that one busy project does not hold up the rest.
-        self._pool.submit(self._work, room)
+        else:
+            waiting.future.set_exception(error)
 
     def _make_room(self) -> None:
         held = sum(room.latest.n_bytes for room in self._rooms.values() if room.latest is not None)
@@ -121,6 +114,20 @@ class CompletionService:
                 continue
             held -= room.latest.n_bytes if room.latest is not None else 0
             del self._rooms[key]
+
+
+def _attempt(order: Order, latest: Completed | None) -> tuple[Completed | None, Exception | None]:
+    if latest is not None and latest.number > order.number:
+        order = latest.order
+    try:
+        completed = decode(order, latest)
+        completed.frame  # noqa: B018  (packed here, once, rather than on the event loop)
+    except (WebError, SegmentationError) as error:
+        return None, error
+    except Exception:
+        logger.exception("the decoder failed for project %s at edit %s", order.project[0], order.number)
+        return None, CompletionError()
+    return completed, None
 
 
 def _is_answered(order: Order, latest: Completed) -> bool:

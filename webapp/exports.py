@@ -16,7 +16,9 @@ from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 
 from segmentation.vectors import ClassStyle, class_source, geojson_chunks
+from webapp import completion
 from webapp.blocks import open_store
+from webapp.completion_service import completions
 from webapp.edits import LabelState, Table
 from webapp.errors import ConflictError, LimitError
 from webapp.models import Segmentation
@@ -41,6 +43,8 @@ class Order:
     table: Table
     classes: list[LabelState]
     aoi: dict[str, Any] | None
+    completion: completion.Order | None  # None where the map is not completed
+    threshold: float
     name: str
     file_name: str
 
@@ -65,6 +69,8 @@ def prepare(user: User, project_id: int) -> Order:
         state.visible_table(),
         state.live_classes(),
         project.aoi,
+        completion.order_of(project) if project.completion_on else None,
+        project.completion_threshold,
         project.name,
         f"{slugify(project.name) or f'project-{project.pk}'}.geojson",
     )
@@ -133,8 +139,23 @@ class _Body:
 def _chunks(order: Order, has_left: threading.Event) -> Iterator[str]:
     store = open_store(order.segmentation)
     legend = {label.number: ClassStyle(label.name, label.color) for label in order.classes}
-    source = class_source(store, order.table, order.aoi)
-    return geojson_chunks(source, legend, store.georeference, name=order.name, cancelled=has_left.is_set)
+    table, about = _completed(order)
+    source = class_source(store, table, order.aoi)
+    return geojson_chunks(
+        source, legend, store.georeference, name=order.name, about=about, cancelled=has_left.is_set
+    )
+
+
+def _completed(order: Order) -> tuple[Table, dict[str, Any]]:
+    """The table that the map shows, and what the file says of it."""
+    if order.completion is None:
+        return order.table, {"completion": None}
+    answer = completions.request(order.completion).result()
+    if not answer.order.asks_the_same(order.completion):
+        # Somebody went on since; the file is of one moment.
+        answer = completion.decode(order.completion)
+    about = {"threshold": order.threshold, "examples": len(answer.clicks)}
+    return answer.complete(order.table, order.threshold), {"completion": about}
 
 
 async def _run(thread: ThreadPoolExecutor, function: Any, *args: Any) -> Any:

@@ -19,6 +19,8 @@ from webapp import exports, jobs, quotas, segmentation_numbers, storage
 from webapp.adoption import drop_segmentation
 from webapp.areas import check_area
 from webapp.blocks import open_store, pool
+from webapp.completion import order_for
+from webapp.completion_service import completions
 from webapp.errors import ConflictError, InvalidInputError, LimitError
 from webapp.events import describe_segmentation
 from webapp.jobrows import ACTIVE, tell_segmentations
@@ -222,6 +224,20 @@ async def get_spectrum(request: HttpRequest, segmentation_id: int, low: int, hig
     except StoreError as error:
         raise ConflictError(str(error)) from error
     return {"mean": [float(value) for value in mean], "pixels": float(pixels)}
+
+
+@router.get("/projects/{project_id}/certainty")
+async def get_certainty(request: HttpRequest, project_id: int, low: int, high: int) -> dict[str, Any]:
+    order = await database_sync_to_async(order_for)(await request.auser(), project_id)
+    completed = await completions.answer(order)
+    n_leaves = len(completed.classes)
+    if not 0 <= low < high <= n_leaves:
+        raise InvalidInputError(
+            f"Leaves {low} to {high} are not a range within the segmentation's {n_leaves} leaves."
+        )
+    pairs = await _in_pool(completed.probabilities, low, high)
+    classes = [{"class": number, "certainty": round(mean, 4)} for number, mean in pairs]
+    return {"number": completed.number, "classes": classes}
 
 
 @router.get("/projects/{project_id}/export.geojson")

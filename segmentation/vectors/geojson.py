@@ -46,6 +46,7 @@ def geojson_chunks(
     georeference: Georeference,
     *,
     name: str = "",
+    about: Mapping[str, object] | None = None,
     progress: Callable[[float], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
     strip_rows: int | None = None,
@@ -67,6 +68,8 @@ def geojson_chunks(
         ``clusternet``.
     name : str
         Member ``name`` of the collection.
+    about : mapping, optional
+        How the map came about, as JSON values; they go into the member ``clusternet`` beside ``coordinates`` and ``note``.
     progress : callable, optional
         Called with the share of rows done, 0 to 1.
     cancelled : callable, optional
@@ -106,14 +109,19 @@ def geojson_chunks(
         raise InvalidArgumentError(f"Class {wrong[0]} is outside 1 to 255; number the classes from 1.")
     if strip_rows is not None and strip_rows < 1:
         raise InvalidArgumentError(f"Strips of {strip_rows} rows cannot be read; give at least 1.")
-    return _Writer(source, legend, georeference).chunks(name, progress, cancelled, strip_rows)
+    return _Writer(source, legend, georeference, about or {}).chunks(name, progress, cancelled, strip_rows)
 
 
 class _Writer:
     def __init__(
-        self, source: ClassSource, legend: Mapping[int, ClassStyle], georeference: Georeference
+        self,
+        source: ClassSource,
+        legend: Mapping[int, ClassStyle],
+        georeference: Georeference,
+        about: Mapping[str, object],
     ) -> None:
         self._source = source
+        self._about = about
         self._georeference = georeference
         self._known = np.zeros(256, np.bool_)
         self._known[[0, *legend]] = True
@@ -165,6 +173,7 @@ class _Writer:
             "clusternet": {
                 "coordinates": "lonlat" if on_earth else "pixel",
                 "note": _ON_EARTH if on_earth else _IN_PIXELS,
+                **self._about,
             },
         }
         return json.dumps(members)[:-1] + ', "features": ['

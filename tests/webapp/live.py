@@ -107,7 +107,8 @@ def write_store(
             "transform": list(Affine(*LOCAL) if crs else Affine.identity())[:6],
         },
         {
-            "codebook/means": np.zeros((n_leaves, 4), np.float32),
+            # Leaves far apart in number are far apart in their features too.
+            "codebook/means": np.repeat(np.linspace(-2, 2, n_leaves, dtype=np.float32)[:, None], 4, axis=1),
             "codebook/certainty": np.ones(n_leaves, np.float32),
             "tree/parent": parent.astype(np.uint32),
             "tree/low": low.astype(np.uint32),
