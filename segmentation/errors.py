@@ -6,6 +6,7 @@ __all__ = [
     "EmptySceneError",
     "FeatureMismatchError",
     "InvalidArgumentError",
+    "NetworkError",
     "SceneTooLargeError",
     "SegmentationError",
     "StorageFullError",
@@ -49,6 +50,10 @@ class AreaOfInterestError(SegmentationError, ValueError):
 
 class StoreError(SegmentationError):
     """The segmentation store is missing, incomplete or of another format version."""
+
+
+class NetworkError(SegmentationError):
+    """The file of a network is missing, damaged or of another program."""
 
 
 class StorageFullError(SegmentationError, OSError):
