@@ -44,14 +44,20 @@ export function failure(status, text) {
  * @returns {Promise<Response>}
  */
 export async function fetchOk(method, path, {body, signal} = {}) {
+    return send(method, path, body === undefined ? undefined : JSON.stringify(body), "application/json", signal);
+}
+
+/** The same with a body that is text already. @param {string} type its media type */
+export const fetchText = (method, path, body, type) => send(method, path, body, type);
+
+async function send(method, path, body, type, signal) {
     const headers = {Accept: "application/json"};
     if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
-    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (body !== undefined) headers["Content-Type"] = type;
     let response;
     try {
         response = await fetch(path, {
-            method, headers, signal, credentials: "same-origin", redirect: "error",
-            body: body === undefined ? undefined : JSON.stringify(body),
+            method, headers, signal, body, credentials: "same-origin", redirect: "error",
         });
     } catch (error) {
         if (error.name === "AbortError") throw error;

@@ -4,7 +4,7 @@ import { mergeRanges, valueOver } from "./model/ranges.js";
 
 export class Commands {
     #firstClass = null; // client id of the class that a click without any class asked for
-    #waiting = []; // assignments until it has its number
+    #waiting = []; // what is to be done once it has its number
 
     /** @param {import("./state.js").ProjectState} state @param {import("./sync.js").Sync} sync */
     constructor(state, sync) {
@@ -30,8 +30,7 @@ export class Commands {
         const { state } = this;
         if (!state.table || !ranges.length) return;
         if (!state.activeClass) {
-            this.#waiting.push([ranges, point]);
-            this.#firstClass ??= this.createClass().client_id;
+            this.#withFirstClass(() => this.assign(ranges, point));
             return;
         }
         const open = mergeRanges(ranges).filter(([low, high]) => valueOver(state.table, low, high) !== state.activeClass);
@@ -61,7 +60,33 @@ export class Commands {
         this.state.setActiveClass(Math.max(...made.map(({ number }) => number)));
         if (command.client_id !== this.#firstClass) return;
         this.#firstClass = null;
-        for (const [ranges, point] of this.#waiting.splice(0)) this.assign(ranges, point);
+        for (const act of this.#waiting.splice(0)) act();
+    }
+
+    /** Make a class, and do something with it as soon as it has its number. */
+    #withFirstClass(act) {
+        this.#waiting.push(act);
+        this.#firstClass ??= this.createClass().client_id;
+    }
+
+    /**
+     * Say of pixels that they are of the active class, or are not; nothing is assigned.
+     * @param {number[][]} points [row, col]
+     */
+    addStroke(points, against = false) {
+        const { activeClass } = this.state;
+        if (activeClass) this.sync.dispatch({ type: "examples.add", examples: [{ class: activeClass, against, points }] });
+        else this.#withFirstClass(() => this.addStroke(points, against));
+    }
+
+    /** @param {number[]} targets numbers of edits: all examples that they gave go */
+    removeExamples(targets) {
+        this.sync.dispatch({ type: "examples.remove", targets });
+    }
+
+    /** @param {{preset: string} | {classes: string[][]}} legend the name of a preset, or [name, color] pairs */
+    loadLegend(legend) {
+        return this.sync.dispatch({ type: "legend.load", ...legend });
     }
 
     renameClass(number, name) {

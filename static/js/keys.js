@@ -14,6 +14,7 @@ export function bindKeys(actions) {
         "?": () => actions.help(),
         b: () => actions.switchTool(),
         c: () => actions.complete(),
+        e: (event) => actions.stroke(event.shiftKey),
         m: () => actions.nextMode(),
         f: () => actions.fit(),
         g: () => actions.goto(),
@@ -42,7 +43,7 @@ export function bindKeys(actions) {
             actions.chooseClass(Number(key) - 1);
         } else if (plain[key]) {
             event.preventDefault();
-            plain[key]();
+            plain[key](event);
         }
     });
     document.addEventListener("keyup", (event) => {

@@ -3,8 +3,10 @@ import * as api from "./api.js";
 import { BlockLoader } from "./blocks.js";
 import { Commands } from "./commands.js";
 import { bindKeys } from "./keys.js";
+import { Examples } from "./examples.js";
 import { AreaLayer } from "./layers/area.js";
 import { ClusterLayer } from "./layers/ClusterLayer.js";
+import { ExampleLayer } from "./layers/examples.js";
 import { createMap, Imagery } from "./layers/imagery.js";
 import { parseStatistics } from "./model/areas.js";
 import { certaintyTexels } from "./model/completion.js";
@@ -12,12 +14,15 @@ import { colorTexels, outlineKeys } from "./model/lookup.js";
 import { parseTree } from "./model/tree.js";
 import { areaPanel } from "./panels/area.js";
 import { classesPanel } from "./panels/classes.js";
+import { classFilter } from "./panels/classFilter.js";
 import { completionPanel } from "./panels/completion.js";
 import { byId, byTestId, setMessage, throttled } from "./panels/dom.js";
+import { examplesOnMap, examplesPanel } from "./panels/examples.js";
 import { helpPanel } from "./panels/help.js";
 import { hoverPanel } from "./panels/hover.js";
 import { hoverCertaintyPanel } from "./panels/hoverCertainty.js";
 import { imageryPanel } from "./panels/imagery.js";
+import { legendsPanel } from "./panels/legends.js";
 import { overlayPanel } from "./panels/overlay.js";
 import { placePanel, sceneBounds } from "./panels/place.js";
 import { segmentationsPanel } from "./panels/segmentations.js";
@@ -26,6 +31,7 @@ import { dockPanel } from "./panels/dock.js";
 import { exposeForTests } from "./testing.js";
 import { ProjectSocket } from "./socket.js";
 import { ProjectState } from "./state.js";
+import { Strokes } from "./strokes.js";
 import { Sync } from "./sync.js";
 import { toast, toastError } from "./toast.js";
 import { Tools } from "./tools.js";
@@ -40,12 +46,16 @@ const state = new ProjectState();
 const socket = new ProjectSocket(`${protocol}//${location.host}${config.wsPath}`);
 const sync = new Sync(state, socket);
 const commands = new Commands(state, sync);
+const examples = new Examples(state, sync);
 
 statusPanel(state, socket, sync, commands);
 classesPanel(state, commands);
 const completion = completionPanel(state, commands);
 segmentationsPanel(state, commands);
+classFilter(state);
+legendsPanel(state, commands);
 dockPanel();
+examplesPanel(state, examples);
 const help = helpPanel();
 
 /** Everything that needs to know the scene; made once, when the first state is there. */
@@ -82,7 +92,12 @@ function buildMap() {
     areaPanel(state, area, tools, commands);
     const loader = new BlockLoader(layer, state, socket, toastError);
 
-    const toolButtons = { pan: byTestId("tool-pan"), paint: byTestId("tool-paint") };
+    const strokes = new Strokes(map, layer, state, tools, commands);
+    const exampleLayer = new ExampleLayer(map, layer);
+    examplesOnMap(state, examples, exampleLayer, tools, commands);
+
+    const toolNames = ["pan", "paint", "stroke", "stroke-against"];
+    const toolButtons = Object.fromEntries(toolNames.map((name) => [name, byTestId(`tool-${name}`)]));
     for (const [name, button] of Object.entries(toolButtons)) button.addEventListener("click", () => tools.setTool(name));
     tools.on("tool", (tool) => {
         for (const [name, button] of Object.entries(toolButtons)) button.setAttribute("aria-pressed", String(name === tool));
@@ -98,8 +113,12 @@ function buildMap() {
         undo: () => commands.undo(),
         redo: () => commands.redo(),
         switchTool: () => tools.setTool(tools.tool === "pan" ? "paint" : "pan"),
+        stroke: (against) => {
+            const tool = against ? "stroke-against" : "stroke";
+            tools.setTool(tools.tool === tool ? "pan" : tool);
+        },
         chooseClass: (index) => state.classes[index]?.number && state.setActiveClass(state.classes[index].number),
-        escape: () => tools.cancelStroke() || area.stop() || tools.setTool("pan"),
+        escape: () => tools.cancelStroke() || strokes.cancel() || exampleLayer.deselect() || area.stop() || tools.setTool("pan"),
     });
     showColors(layer);
     return { map, layer, loader, tools };

@@ -22,6 +22,8 @@ export class Tools extends Emitter {
     constructor(map, layer, state, commands, options = {}) {
         super();
         Object.assign(this, { map, layer, state, commands, tool: "pan", blocked: false, hovered: null });
+        this.claimClick = null; // (point) => whether something drawn on the map takes the click
+
         this.options = { ...defaults, ...options };
         this.container = map.getContainer();
         this.#listen();
@@ -40,11 +42,16 @@ export class Tools extends Emitter {
         container.addEventListener("pointerleave", () => this.#setLast(null));
         map.on("click", (event) => this.#onClick(event));
         map.on("contextmenu", (event) => {
-            if (!this.blocked) this.#erase(event.containerPoint);
+            if (!this.blocked && !this.strokes) this.#erase(event.containerPoint);
         });
         map.on("move zoom", () => this.#queueHover());
         this.layer.on("blocks", () => this.#queueHover());
         this.state.on("clusters", () => this.#queueHover());
+    }
+
+    /** What the stroke tool says of pixels: "for" or "against" the active class; null with another tool. */
+    get strokes() {
+        return { stroke: "for", "stroke-against": "against" }[this.tool] ?? null;
     }
 
     setTool(tool) {
@@ -70,6 +77,7 @@ export class Tools extends Emitter {
     }
 
     #onMap(event) {
+        if (event.target.closest?.(".leaflet-popup")) return false;
         return event.target === this.container || event.target.closest?.(".leaflet-map-pane");
     }
 
@@ -103,7 +111,9 @@ export class Tools extends Emitter {
     // ---- click ---------------------------------------------------------------------------------------------------
 
     #onClick({ containerPoint, originalEvent }) {
-        if (this.blocked || this.#skipClick) return;
+        if (this.blocked || this.strokes || this.#skipClick) return;
+        const plain = !originalEvent.shiftKey && !originalEvent.altKey;
+        if (plain && this.claimClick?.(containerPoint)) return;
         const cluster = this.clusterAt(containerPoint);
         if (originalEvent.pointerType === "touch") this.#setLast(containerPoint);
         if (!cluster) return;

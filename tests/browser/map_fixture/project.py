@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.browser.map_fixture.completion import predict
+from tests.browser.map_fixture.examples import legend_classes, marks_of
 from tests.browser.map_fixture.world import N_LEAVES, World
 
 
@@ -35,6 +36,7 @@ class Project:
     offered: int | None = None
     completion: dict[str, Any] = field(default_factory=lambda: {"on": False, "threshold": 0.5})
     examples: dict[int, int] = field(default_factory=dict)  # clicked leaf -> class
+    marks: list[dict[str, Any]] = field(default_factory=list)  # as the list of examples has them
     successor: bool = False  # whether there is another segmentation, of other leaves
     adopted: int = 0  # 1: the successor
 
@@ -87,7 +89,15 @@ class Project:
 
     def _snapshot(self) -> tuple:
         classes = [dict(label) for label in self.classes]
-        return self.table.copy(), classes, self.aoi, self.completion, dict(self.examples), self.adopted
+        return (
+            self.table.copy(),
+            classes,
+            self.aoi,
+            self.completion,
+            dict(self.examples),
+            self.adopted,
+            list(self.marks),
+        )
 
     def apply(self, command: dict[str, Any]) -> dict[str, Any]:
         """The event that answers a command; a repeat gets the first one again."""
@@ -102,9 +112,12 @@ class Project:
             if not source:
                 raise RejectedError("nothing", f"There is nothing to {kind[5:]}.")
             target.append(old)
-            self.table, self.classes, self.aoi, self.completion, self.examples, self.adopted = source.pop()
+            self.table, self.classes, self.aoi, self.completion, self.examples, self.adopted, self.marks = (
+                source.pop()
+            )
         else:
             self._change(kind, command)
+            self.marks = [*self.marks, *marks_of(command, self.number + 1)]
             self.before.append(old)
             self.undone.clear()
         event = {
@@ -155,15 +168,7 @@ class Project:
         elif kind == "class.create":
             if command["name"] == "refuse me":
                 raise RejectedError("conflict", "The name “refuse me” is refused, for the test.")
-            number = len(self.classes) + 1
-            new = {
-                "number": number,
-                "name": command["name"],
-                "color": command["color"],
-                "position": number,
-                "deleted": False,
-            }
-            self.classes.append(new)
+            self._create(command["name"], command["color"])
         elif kind == "class.rename":
             self._label(command["class"])["name"] = command["name"]
         elif kind == "class.recolor":
@@ -180,8 +185,25 @@ class Project:
             self._adopt(command["segmentation"])
         elif kind == "completion.set":
             self.completion = {"on": command["on"], "threshold": command["threshold"]}
+        elif kind == "legend.load":
+            for label in legend_classes(command, self.classes):
+                self._create(label["name"], label["color"])
+        elif kind == "examples.add":
+            for name, color in command.get("classes", []):
+                self._create(name, color)
+        elif kind == "examples.remove":
+            self.marks = [mark for mark in self.marks if mark["number"] not in command["targets"]]
         else:
             raise RejectedError("invalid", f"There is no command {kind}.")
+
+    def _create(self, name: str, color: str) -> None:
+        number = len(self.classes) + 1
+        label = {"number": number, "name": name, "color": color, "position": number, "deleted": False}
+        self.classes.append(label)
+
+    def live_marks(self) -> list[dict[str, Any]]:
+        live = {label["number"] for label in self.classes if not label["deleted"]}
+        return [mark for mark in self.marks if mark["class"] in live]
 
     def _learn(self, command: dict[str, Any], number: int) -> None:
         """The clicked pixel's leaf is an example of a class, or of none (0)."""

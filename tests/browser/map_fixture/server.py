@@ -26,7 +26,9 @@ from django.http import HttpResponse
 from django.urls import path as url_path
 from PIL import Image
 
+from segmentation.errors import SegmentationError
 from tests.browser.map_fixture.completion import certainty_answer, frame
+from tests.browser.map_fixture.examples import LEGENDS, read_import
 from tests.browser.map_fixture.project import Project, RejectedError
 from tests.browser.map_fixture.world import N_LEAVES, World, statistics_bytes, tree_bytes
 
@@ -147,6 +149,14 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
             low, high = int(query["low"][0]), int(query["high"][0])
             data = certainty_answer(project.examples, project.number, low, high)
             return 200, "application/json", json.dumps(data).encode(), False
+        case ["api", "projects", number, "examples"]:
+            project = PROJECTS[int(number)].project
+            data = {"number": project.number, "examples": project.live_marks()}
+            return 200, "application/json", json.dumps(data).encode(), False
+        case ["api", "projects", number, "examples.geojson"]:
+            return 200, "application/geo+json", b'{"type": "FeatureCollection", "features": []}', False
+        case ["api", "legends"]:
+            return 200, "application/json", LEGENDS.read_bytes(), False
         case ["control", number, "commands"]:
             return 200, "application/json", json.dumps(PROJECTS[int(number)].project.commands).encode(), False
     return 404, "application/json", b'{"detail": "There is no such page."}', False
@@ -177,6 +187,10 @@ async def http(scope, receive, send) -> None:
         _, _, number, action = path.split("/")
         await control(int(number), action, json.loads(body or b"null"))
         status, kind, data, zipped = 200, "application/json", b"{}", False
+    elif method == "POST" and path.endswith("/examples.geojson"):
+        live = PROJECTS[int(path.split("/")[3])]
+        status, told = await import_examples(live, parse_qs(scope["query_string"].decode()), body)
+        kind, data, zipped = "application/json", json.dumps(told).encode(), False
     else:
         query = parse_qs(scope["query_string"].decode())
         status, kind, data, zipped = answer(method, path, query, body)
@@ -190,6 +204,19 @@ async def http(scope, receive, send) -> None:
         data = gzip.compress(data, 1)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": data})
+
+
+async def import_examples(live: Live, query: dict[str, list[str]], body: bytes) -> tuple[int, dict[str, Any]]:
+    project = live.project
+    try:
+        told, command = read_import(project.world, project.classes, body, query.get("field", [""])[0])
+    except SegmentationError as error:
+        return 400, {"detail": str(error)}
+    if "dry_run" in query:
+        return 200, told
+    event = project.apply({**command, "client_id": query["client_id"][0]})
+    await publish(live, event)
+    return 201, {**told, "number": event["number"]}
 
 
 async def control(number: int, action: str, value: Any) -> None:
