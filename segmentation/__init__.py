@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from segmentation.pyramid import NODATA_LEAF
     from segmentation.rasters.windows import BLOCK
     from segmentation.store import Segmentation, Statistics, open_segmentation, transfer_classes
+    from segmentation.suggestions import Suggestion, suggest
 
 _HOMES = {
     "BLOCK": "segmentation.rasters.windows",
@@ -24,8 +25,10 @@ _HOMES = {
     "Segmentation": "segmentation.store",
     "SegmentationError": "segmentation.errors",
     "Statistics": "segmentation.store",
+    "Suggestion": "segmentation.suggestions",
     "open_segmentation": "segmentation.store",
     "segment": "segmentation.pipeline",
+    "suggest": "segmentation.suggestions",
     "transfer_classes": "segmentation.store",
 }
 
@@ -38,8 +41,10 @@ __all__ = [
     "Segmentation",
     "SegmentationError",
     "Statistics",
+    "Suggestion",
     "open_segmentation",
     "segment",
+    "suggest",
     "transfer_classes",
 ]
 
