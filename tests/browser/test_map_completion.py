@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from segmentation.completion import completed_table, lowest_certainty
 from tests.browser.map_fixture.completion import predict
 from tests.browser.map_fixture.driver import PIXELS, WORLDS, MapPage, hex_rgba
 
@@ -254,36 +253,6 @@ def test_stale_and_damaged_tables_change_nothing(map_page) -> None:
     assert set(page.call("clusternet.state.completed")) <= {1, 2}
     assert 0 not in page.call("clusternet.state.completed")
     page.errors = [error for error in page.errors if "format 2" not in error]
-
-
-def test_page_and_download_hold_the_same_rule(map_page) -> None:
-    page = map_page(PIXELS).open()
-    rng = np.random.default_rng(7)
-    assigned = np.where(rng.random(2000) < 0.5, 0, rng.integers(0, 5, 2000)).astype("u1")
-    classes, certainty = rng.integers(0, 5, 2000).astype("u1"), rng.integers(0, 256, 2000).astype("u1")
-    # Whole percents, as the slider gives them, each byte's own share, and its neighbors on both sides.
-    shares = np.arange(256) / 255
-    thresholds = np.concatenate([np.arange(101) / 100, shares, np.nextafter(shares, 0), rng.random(100)])
-    thresholds = np.concatenate([thresholds, np.nextafter(shares[:-1], 1)])
-    page_tables, page_lowest = page.call(
-        """async ({ assigned, classes, certainty, thresholds }) => {
-            const { completedTable, lowestCertainty } = await import("/static/js/model/completion.js");
-            const palette = new Map([1, 2, 3, 4].map((number) => [number, [0, 0, 0]]));
-            const prediction = { classes: Uint8Array.from(classes), certainty: Uint8Array.from(certainty) };
-            const table = (threshold) =>
-                Array.from(completedTable(Uint8Array.from(assigned), prediction, { on: true, threshold }, palette));
-            return [thresholds.slice(0, 101).map(table), thresholds.map(lowestCertainty)];
-        }""",
-        {
-            "assigned": assigned.tolist(),
-            "classes": classes.tolist(),
-            "certainty": certainty.tolist(),
-            "thresholds": thresholds.tolist(),
-        },
-    )
-    assert page_lowest == [lowest_certainty(threshold) for threshold in thresholds.tolist()]
-    for threshold, table in zip(thresholds[:101].tolist(), page_tables, strict=True):
-        assert table == completed_table(assigned, classes, certainty, threshold).tolist()
 
 
 def test_a_failure_of_the_decoder_is_told(map_page) -> None:

@@ -69,13 +69,14 @@ vec4 certaintyColor(uint leaf) {
     return at < 1.0 ? mix(ramp[0], ramp[1], at) : mix(ramp[1], ramp[2], at - 1.0);
 }
 
-// Light stripes over what is only predicted; "share" of this pixel.
+// Stripes over what is only predicted, "share" of this pixel: light ones, or dark ones on a light color.
 vec4 hatched(vec4 plain, float share) {
     if (hatch == 0.0 || share == 0.0) return plain;
     float along = gl_FragCoord.x + canvas.y - gl_FragCoord.y - hatchPhase;
     float away = abs(fract(along / hatch) - 0.5) * hatch; // from the middle of the nearest stripe, along a row
-    float stripe = share * (1.0 - smoothstep(hatch * 0.07, hatch * 0.07 + 1.0, away));
-    return vec4(mix(plain.rgb, vec3(plain.a), 0.4 * stripe), plain.a);
+    float stripe = share * (1.0 - smoothstep(hatch * 0.06, hatch * 0.06 + 1.0, away));
+    bool isLight = dot(plain.rgb, vec3(0.299, 0.587, 0.114)) > 0.62 * plain.a;
+    return vec4(isLight ? plain.rgb * (1.0 - 0.24 * stripe) : mix(plain.rgb, vec3(plain.a), 0.32 * stripe), plain.a);
 }
 
 vec4 shown(uint leaf) {

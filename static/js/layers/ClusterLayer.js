@@ -13,7 +13,7 @@ import { currentView, startAnimation, toContainer, toPlane } from "./view.js";
 const defaults = {
     smallestTexel: 0.75, // device pixels: below it the next coarser level is drawn
     lineWidth: 1.25, // CSS pixels on each side of an outline
-    hatch: 8, // CSS pixels from one stripe over predicted leaves to the next
+    hatch: 10, // CSS pixels from one stripe over predicted leaves to the next
     margin: 1, // rings of blocks fetched around the view
     memory: 192 * 2 ** 20, // bytes of block ids
 };

@@ -8,8 +8,8 @@ const PAUSE = 250; // ms without a change after which the slider counts as let g
 /** What the decoder has done, in a sentence. */
 export function completionText(completion, hasTable, extents) {
     if (!hasTable) return "Give clusters of two or more classes a class; the rest of the map is predicted from your clicks.";
-    if (!completion.on) return "The rest of the map is predicted from your clicks. Switch it on to see it.";
-    if (!extents) return "Everything without a class is predicted from your clicks.";
+    if (!completion.on) return "Predict the rest of the map from your clicks.";
+    if (!extents) return "The rest of the map is predicted from your clicks.";
     const open = extents.get(0);
     let [total, predicted] = [0, 0];
     for (const extent of extents.values()) {
@@ -17,7 +17,7 @@ export function completionText(completion, hasTable, extents) {
         predicted += extent.predicted;
     }
     const share = formatShare(total ? predicted / total : NaN);
-    return `${share} of the scene is predicted, ${formatShare(open.share)} stays open. Stripes mark what is predicted.`;
+    return `${share} is predicted (striped), ${formatShare(open.share)} stays open.`;
 }
 
 /**
