@@ -34,6 +34,7 @@ __all__ = [
     "rename_class",
     "reorder_classes",
     "require_class",
+    "require_current",
     "require_pixel",
     "set_aoi",
     "unassign_leaves",
@@ -57,7 +58,7 @@ def assign_leaves(
     """Give leaves to a class."""
 
     def make(project: Project, state: ProjectState) -> Payload:
-        _require_current(state, segmentation, version)
+        require_current(state, segmentation, version, ranges)
         require_class(state, class_number)
         payload = _leaves(project, state, segmentation, version, ranges, point)
         return {**payload, **_superseding(project, segmentation, point), "class": class_number}
@@ -78,7 +79,7 @@ def unassign_leaves(
     """Take leaves out of whichever classes they are in."""
 
     def make(project: Project, state: ProjectState) -> Payload:
-        _require_current(state, segmentation, version)
+        require_current(state, segmentation, version, ranges)
         payload = _leaves(project, state, segmentation, version, ranges, point)
         return {**payload, **_superseding(project, segmentation, point, ranges)}
 
@@ -230,7 +231,8 @@ def new_class_numbers(project: Project, count: int) -> list[int]:
     return list(range(last + 1, last + count + 1))
 
 
-def _require_current(state: ProjectState, segmentation: int, version: int) -> None:
+def require_current(state: ProjectState, segmentation: int, version: int, ranges: Ranges) -> None:
+    """StaleError where leaves of another segmentation are meant, or leaves as they were before a split."""
     if state.segmentation is None:
         raise StaleError("The project has no segmentation yet; wait until the first clusters show.")
     if segmentation != state.segmentation:
@@ -238,9 +240,10 @@ def _require_current(state: ProjectState, segmentation: int, version: int) -> No
             f"The map uses segmentation {state.segmentation} by now, and this was meant for {segmentation}; "
             "do it again."
         )
-    if version != 0:
+    if version != state.refinement.version and state.refinement.changed_since(version, ranges):
         raise StaleError(
-            f"Segmentation {segmentation} is at version 0, and this was meant for {version}; do it again."
+            f"The leaves of segmentation {segmentation} are at version {state.refinement.version}, and this was "
+            f"meant for {version}: some of these clusters were split since. Do it again."
         )
 
 
@@ -274,7 +277,6 @@ def _leaves(
     ranges: Ranges,
     point: tuple[int, int] | None,
 ) -> Payload:
-    n_leaves = len(state.table)
     if not ranges:
         raise InvalidInputError("No leaves were given; name one range or more.")
     if len(ranges) > MAX_RANGES:
@@ -282,9 +284,10 @@ def _leaves(
             f"{len(ranges)} ranges are more than the {MAX_RANGES} of one edit; select fewer clusters."
         )
     for low, high in ranges:
-        if not 0 <= low < high <= n_leaves:
+        if not state.refinement.has_leaves(low, high):
             raise InvalidInputError(
-                f"The leaves {low} to {high} are not a range within the segmentation's {n_leaves} leaves."
+                f"The leaves {low} to {high} are not a range within the segmentation's "
+                f"{state.refinement.n_leaves} leaves."
             )
     payload: Payload = {
         "segmentation": segmentation,

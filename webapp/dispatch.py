@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 
-from webapp import actions, adoption, example_actions, legends, undoing
+from webapp import actions, adoption, example_actions, legends, splits, undoing
 from webapp import messages as m
 from webapp.models import Edit
 
@@ -22,6 +22,7 @@ class Performed(NamedTuple):
 _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
     m.AssignLeaves: actions.assign_leaves,
     m.UnassignLeaves: actions.unassign_leaves,
+    m.SplitCluster: splits.split_cluster,
     m.CreateClass: actions.create_class,
     m.RenameClass: actions.rename_class,
     m.RecolorClass: actions.recolor_class,

@@ -20,8 +20,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from webapp.refinements import LeafSplit, Refinement
+
 __all__ = [
+    "CLUSTER_SPLIT",
     "LEAF_KINDS",
+    "LEAF_SPLIT",
     "MAX_CLASSES",
     "MAX_RANGES",
     "Completion",
@@ -40,7 +44,9 @@ __all__ = [
 MAX_CLASSES = 250  # class numbers fit a byte, and a few values stay free for what is no class
 MAX_RANGES = 4096  # of one command; a merge tree's cut gives one range a cluster
 
-LEAF_KINDS = frozenset({"leaves.assign", "leaves.unassign"})
+LEAF_SPLIT, CLUSTER_SPLIT = "leaf.split", "cluster.split"
+LEAF_KINDS = frozenset({"leaves.assign", "leaves.unassign", LEAF_SPLIT, CLUSTER_SPLIT})
+_TOGGLES = ("edit.undo", "edit.redo")
 
 Table = npt.NDArray[np.uint8]
 Range = tuple[int, int]
@@ -84,9 +90,25 @@ class ProjectState:
     aoi: Mapping[str, Any] | None = None
     segmentation: int | None = None
     completion: Completion = field(default_factory=Completion)
+    refinements: dict[int, Refinement] = field(default_factory=dict)  # of each segmentation that was split
 
     def copy(self) -> ProjectState:
-        return replace(self, classes=dict(self.classes), table=self.table.copy())
+        return replace(
+            self, classes=dict(self.classes), table=self.table.copy(), refinements=dict(self.refinements)
+        )
+
+    @property
+    def refinement(self) -> Refinement:
+        """Splits of the adopted segmentation."""
+        # Until its first split, the table has an entry for each of its leaves and no more.
+        none = Refinement(len(self.table))
+        return none if self.segmentation is None else self.refinements.get(self.segmentation, none)
+
+    def note_toggle(self, target: int, number: int) -> None:
+        """Edit ``number`` took edit ``target`` back, or brought it again: leaves may have come or gone."""
+        for segmentation, refinement in self.refinements.items():
+            if any(split.number == target for split in refinement.leaf_splits):
+                self.refinements[segmentation] = refinement.toggled(target, number)
 
     def live_classes(self) -> list[LabelState]:
         """Classes that can be assigned, in the order of the list."""
@@ -112,8 +134,7 @@ def _paint(state: ProjectState, payload: Mapping[str, Any], class_number: int) -
     # Leaf numbers mean nothing in another segmentation, so such an edit rests until its own is adopted again.
     if payload["segmentation"] != state.segmentation:
         return
-    for low, high in payload["ranges"]:
-        state.table[low:high] = class_number
+    state.refinement.paint(state.table, payload["ranges"], class_number)
 
 
 def _assign(state: ProjectState, payload: Mapping[str, Any]) -> None:
@@ -122,6 +143,26 @@ def _assign(state: ProjectState, payload: Mapping[str, Any]) -> None:
 
 def _unassign(state: ProjectState, payload: Mapping[str, Any]) -> None:
     _paint(state, payload, 0)
+
+
+def _split_cluster(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    if payload["segmentation"] == state.segmentation:
+        low, high = payload["range"]
+        parts = [(first, end) for first, end in payload["parts"]]
+        state.refinements[state.segmentation] = state.refinement.with_cluster(low, high, parts)
+
+
+def _split_leaf(state: ProjectState, payload: Mapping[str, Any], live: bool = True) -> None:
+    segmentation = payload["segmentation"]
+    split = LeafSplit.read({**payload["split"], "live": live})
+    refinement = state.refinements.get(segmentation) or Refinement(payload["n_leaves"])
+    state.refinements[segmentation] = refinement.with_split(split)
+    if segmentation != state.segmentation:
+        return
+    state.table = state.refinement.extend(state.table)
+    if live and "class" in payload:
+        child = payload["child"]
+        state.refinement.paint(state.table, [(child, child + 1)], payload["class"])
 
 
 def _create(state: ProjectState, payload: Mapping[str, Any]) -> None:
@@ -178,11 +219,15 @@ def _adopt(state: ProjectState, payload: Mapping[str, Any]) -> None:
         state.table = np.zeros(payload["n_leaves"], np.uint8)
     else:
         state.table = unpack_table(base64.b64decode(payload["table"]))
+    # Splits of a segmentation hold whenever it is adopted again.
+    state.table = state.refinement.extend(state.table)
 
 
 _RULES: dict[str, Callable[[ProjectState, Mapping[str, Any]], None]] = {
     "leaves.assign": _assign,
     "leaves.unassign": _unassign,
+    LEAF_SPLIT: _split_leaf,
+    CLUSTER_SPLIT: _split_cluster,
     "class.create": _create,
     "class.rename": _rename,
     "class.recolor": _recolor,
@@ -212,11 +257,16 @@ def fold(edits: Iterable[EditRecord]) -> ProjectState:
     Parameters
     ----------
     edits : iterable of EditRecord
-        Sorted by number; dead edits, undos and redos may be among them and change nothing.
+        Sorted by number; dead edits, undos and redos may be among them and change nothing, but for splits of leaves:
+        the pixels keep the children's numbers, and undo and redo raise the version of the leaves.
     """
     state = ProjectState()
     for edit in edits:
-        if edit.live and edit.kind in _RULES:
+        if edit.kind == LEAF_SPLIT:
+            _split_leaf(state, edit.payload, edit.live)
+        elif edit.kind in _TOGGLES and "target" in edit.payload:
+            state.note_toggle(edit.payload["target"], edit.number)
+        elif edit.live and edit.kind in _RULES:
             apply_edit(state, edit.kind, edit.payload)
     return state
 

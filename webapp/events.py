@@ -11,7 +11,8 @@ from django.contrib.auth.models import User
 from webapp import history
 from webapp.adoption import offered
 from webapp.descriptions import describe_scene
-from webapp.edits import pack_table
+from webapp.clicks import all_clicks, clicks_changed
+from webapp.edits import CLUSTER_SPLIT, LEAF_SPLIT, ProjectState, pack_table
 from webapp.messages import (
     ClassInfo,
     CompletionInfo,
@@ -19,6 +20,7 @@ from webapp.messages import (
     ProjectInfo,
     ProjectStateEvent,
     SegmentationsChangedEvent,
+    SplitsInfo,
 )
 from webapp.models import Edit, Project, Segmentation
 from webapp.snapshots import load_state
@@ -32,8 +34,8 @@ __all__ = [
 ]
 
 
-def describe_segmentation(segmentation: Segmentation) -> dict[str, Any]:
-    """The "Segmentation description" of the protocol."""
+def describe_segmentation(segmentation: Segmentation, version: int = 0) -> dict[str, Any]:
+    """The "Segmentation description" of the protocol; ``version`` of its leaves in the project that uses it."""
     return {
         "id": segmentation.pk,
         "scene": segmentation.scene_id,
@@ -46,7 +48,7 @@ def describe_segmentation(segmentation: Segmentation) -> dict[str, Any]:
         "parameters": segmentation.parameters,
         "size_bytes": segmentation.size_bytes,
         "created_at": segmentation.created_at.isoformat(),
-        "version": 0,
+        "version": version,
         "tree_ready": segmentation.n_leaves > 0,
     }
 
@@ -61,17 +63,21 @@ def project_state(project: Project, user: User) -> ProjectStateEvent:
         "scene": describe_scene(project.scene),
         "user": user.username,
         "classes": [cast(ClassInfo, dataclasses.asdict(label)) for label in state.ordered_classes()],
-        "segmentation": describe_segmentation(project.segmentation) if project.segmentation else None,
-        **_segmentations(project),
+        "segmentation": describe_segmentation(project.segmentation, state.refinement.version)
+        if project.segmentation
+        else None,
+        **_segmentations(project, state.refinement.version),
         "table": base64.b64encode(pack_table(state.visible_table())).decode("ascii") if has_leaves else None,
         "completion": _describe_completion(project),
+        "splits": _describe_splits(state),
+        "clicks": all_clicks(project),
         "can_undo": history.can_undo(project, user.pk),
         "can_redo": history.can_redo(project, user.pk),
     }
 
 
 def segmentations_changed(project: Project) -> SegmentationsChangedEvent:
-    return _segmentations(project)
+    return _segmentations(project, load_state(project).refinement.version)
 
 
 def edits_after(project_id: int, number: int, limit: int) -> list[Edit]:
@@ -115,6 +121,11 @@ def edit_applied(
         ]
     if is_toggle or edit.kind in ("aoi.set", "completion.set"):
         result["project"] = _describe_project(project)
+    if is_toggle or edit.kind in (CLUSTER_SPLIT, LEAF_SPLIT):
+        result["splits"] = _describe_splits(load_state(project))
+    clicks = clicks_changed(project, edit)
+    if clicks is not None:
+        result["clicks"] = clicks
     return result
 
 
@@ -126,11 +137,12 @@ def _changes(edit: Edit) -> list[list[int]]:
     return list(edit.payload.get("changes", []))
 
 
-def _segmentations(project: Project) -> SegmentationsChangedEvent:
+def _segmentations(project: Project, version: int) -> SegmentationsChangedEvent:
     newer = offered(project)
     return {
         "segmentations": [
-            describe_segmentation(row) for row in Segmentation.objects.filter(scene_id=project.scene_id)
+            describe_segmentation(row, version if row.pk == project.segmentation_id else 0)
+            for row in Segmentation.objects.filter(scene_id=project.scene_id)
         ],
         "offered": describe_segmentation(newer) if newer and project.segmentation_id is not None else None,
     }
@@ -142,6 +154,21 @@ def _describe_project(project: Project) -> ProjectInfo:
         "name": project.name,
         "aoi": project.aoi,
         "completion": _describe_completion(project),
+    }
+
+
+def _describe_splits(state: ProjectState) -> SplitsInfo:
+    refinement = state.refinement
+    live = {split.number for split in refinement.live_splits}
+    return {
+        "version": refinement.version,
+        "leaves": [
+            [split.parent, split.first, split.n, int(split.number in live), int(split.apart)]
+            for split in refinement.leaf_splits
+        ],
+        "clusters": [
+            [low, high, [list(part) for part in parts]] for (low, high), parts in refinement.clusters.items()
+        ],
     }
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "ResendEdits",
     "SetAoi",
     "SetCompletion",
+    "SplitCluster",
     "UnassignLeaves",
     "UndoEdit",
     "WantBlocks",
@@ -105,6 +106,14 @@ class UnassignLeaves(EditCommand):
     version: Index
     ranges: Ranges
     point: Point | None = None
+
+
+class SplitCluster(EditCommand):
+    type: Literal["cluster.split"]
+    segmentation: Id
+    version: Index
+    leaves: tuple[Index, Index] = Field(alias="range")
+    parts: Annotated[list[tuple[Index, Index]], Field(min_length=1, max_length=64)]
 
 
 class CreateClass(EditCommand):
@@ -204,6 +213,7 @@ class FetchState(Command):
 _MODELS: tuple[type[Command], ...] = (
     AssignLeaves,
     UnassignLeaves,
+    SplitCluster,
     CreateClass,
     RenameClass,
     RecolorClass,
@@ -228,6 +238,7 @@ COMMANDS: dict[str, type[Command]] = {
 _AnyCommand = Annotated[
     AssignLeaves
     | UnassignLeaves
+    | SplitCluster
     | CreateClass
     | RenameClass
     | RecolorClass
@@ -312,6 +323,18 @@ class ProjectInfo(TypedDict):
     completion: CompletionInfo
 
 
+class SplitsInfo(TypedDict):
+    version: int
+    leaves: list[list[int]]
+    clusters: list[list[Any]]
+
+
+class ClicksInfo(TypedDict, total=False):
+    all: list[list[int]]
+    added: list[list[int]]
+    removed: list[int]
+
+
 class ProjectStateEvent(TypedDict):
     number: int
     project: ProjectInfo
@@ -322,6 +345,8 @@ class ProjectStateEvent(TypedDict):
     segmentations: list[dict[str, Any]]
     table: str | None
     completion: CompletionInfo
+    splits: SplitsInfo
+    clicks: list[list[int]]
     can_undo: bool
     can_redo: bool
     offered: dict[str, Any] | None
@@ -336,6 +361,8 @@ class EditAppliedEvent(TypedDict, total=False):
     changes: list[list[int]]
     classes: list[ClassInfo]
     project: ProjectInfo
+    splits: SplitsInfo
+    clicks: ClicksInfo
     reload: bool
     can_undo: bool
     can_redo: bool

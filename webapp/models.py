@@ -104,6 +104,8 @@ class Project(models.Model):
     aoi = models.JSONField(
         null=True, blank=True
     )  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
+    # Snapshot of the fold, too: by segmentation, how its leaves and clusters were split (webapp/refinements.py).
+    splits = models.JSONField(default=dict, blank=True)
     # Whether leaves without a class show the decoder's, and from which certainty (0 to 1) on.
     completion_on = models.BooleanField(default=False)
     completion_threshold = models.FloatField(default=0.5)

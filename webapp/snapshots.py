@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from webapp.edits import Completion, EditRecord, LabelState, ProjectState, fold, pack_table, unpack_table
 from webapp.models import ClassLabel, Edit, Project
+from webapp.refinements import Refinement
 
 __all__ = ["load_state", "replay", "save_state"]
 
@@ -19,6 +20,7 @@ def load_state(project: Project) -> ProjectState:
         aoi=project.aoi,
         segmentation=project.segmentation_id,
         completion=Completion(project.completion_on, project.completion_threshold),
+        refinements={int(key): Refinement.unpack(packed) for key, packed in project.splits.items()},
     )
 
 
@@ -40,6 +42,7 @@ def save_state(project: Project, before: ProjectState, after: ProjectState) -> N
         project.class_table = pack_table(after.table)
     project.aoi = dict(after.aoi) if after.aoi is not None else None
     project.segmentation_id = after.segmentation
+    project.splits = {str(key): refinement.pack() for key, refinement in after.refinements.items()}
     project.completion_on = after.completion.on
     project.completion_threshold = after.completion.threshold
     gone = before.classes.keys() - after.classes.keys()

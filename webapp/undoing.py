@@ -41,7 +41,9 @@ def _toggle(user: User, project_id: int, client_id: str, kind: str) -> Edit:
             _require_no_work_on_leaves(project, target, kind)
         before = load_state(project)
         after = replay(project, toggled=target)
+        after.note_toggle(target.number, project.number + 1)
         _require_segmentation(after)
+        _require_pixels(after, target)
         target.live = not target.live
         target.save(update_fields=["live"])
         save_state(project, before, after)
@@ -73,15 +75,25 @@ def _require_segmentation(state: ProjectState) -> None:
         raise ConflictError("The segmentation that this would bring back was deleted, so it cannot be done.")
 
 
+def _require_pixels(state: ProjectState, target: Edit) -> None:
+    """Refuse to bring back a split of a leaf whose pixels were given to other children since."""
+    splits = [split for refinement in state.refinements.values() for split in refinement.leaf_splits]
+    if not target.live and any(target.number in split.replaces for split in splits):
+        raise ConflictError(
+            "The cluster was split anew since, so that this split cannot be redone; split the cluster by hand."
+        )
+
+
 def _remark(project: Project, user: User, target: Edit, before: ProjectState, after: ProjectState) -> str:
     """What the user should know of others' work in the same place."""
-    if target.kind in LEAF_KINDS:
+    if target.kind in LEAF_KINDS and "ranges" in target.payload:
         mine = target.payload["ranges"]
         names = sorted(
             {
                 edit.user.username if edit.user else "somebody"
                 for edit in later_leaf_edits(project, target)
                 if edit.user_id != user.pk
+                and "ranges" in edit.payload
                 and ranges_overlap(merge_ranges(mine), merge_ranges(edit.payload["ranges"]))
             }
         )
@@ -107,6 +119,7 @@ def _same(before: ProjectState, after: ProjectState) -> bool:
         and before.aoi == after.aoi
         and before.completion == after.completion
         and before.segmentation == after.segmentation
+        and before.refinement == after.refinement
         and before.table.shape == after.table.shape
         and bool((before.visible_table() == after.visible_table()).all())
     )

@@ -147,7 +147,7 @@ def test_assign_to_another_segmentation_is_stale(project):
         StaleError, match=f"uses segmentation {project.segmentation_id} by now, and this was meant for 99"
     ):
         assign(project, (0, 1), segmentation=99)
-    with pytest.raises(StaleError, match="at version 0, and this was meant for 3"):
+    with pytest.raises(StaleError, match="are at version 0, and this was meant for 3"):
         assign(project, (0, 1), version=3)
 
 
