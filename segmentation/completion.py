@@ -12,16 +12,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.decoder import NO_CLASS, Click, Prediction
+from segmentation.decoder import NO_CLASS, Click, Prediction, classify_leaves
 from segmentation.errors import InvalidArgumentError
 from segmentation.pyramid import NODATA_LEAF
 
 if TYPE_CHECKING:
     from segmentation.store import Segmentation
 
-__all__ = ["completed_table", "lowest_certainty", "mean_probabilities", "prediction_bytes", "readable_clicks"]
+__all__ = [
+    "completed_table",
+    "lowest_certainty",
+    "mean_probabilities",
+    "prediction_bytes",
+    "readable_clicks",
+    "warm_up",
+]
 
 CERTAIN = 255
+
+
+def warm_up() -> None:
+    """Load what the decoder needs, which takes a second or more, by decoding a few leaves that are made up."""
+    means = np.linspace(-1, 1, 32, dtype=np.float32).reshape(16, 2)
+    clicks = [Click(0, 0, 1), Click(0, 1, 2)]
+    classify_leaves(means, clicks, [np.zeros(9, np.uint16), np.full(9, 15, np.uint16)])
 
 
 def readable_clicks(segmentation: Segmentation, clicks: Sequence[Click]) -> list[Click]:

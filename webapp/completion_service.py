@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
+from segmentation.completion import warm_up
 from segmentation.errors import SegmentationError
 from webapp.completion import Completed, Order, decode
 from webapp.errors import CompletionError, WebError
@@ -48,6 +49,7 @@ class CompletionService:
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
         self._lock = threading.Lock()
+        self._is_prepared = False
         self._rooms: OrderedDict[tuple[int, datetime], _Room] = OrderedDict()
 
     async def answer(self, order: Order) -> Completed:
@@ -80,6 +82,13 @@ class CompletionService:
                 room.is_busy = True
                 self._pool.submit(self._work, room)
         return future
+
+    def prepare(self) -> None:
+        """Load the decoder in the background, so that the first click does not wait for it."""
+        with self._lock:
+            if not self._is_prepared:
+                self._is_prepared = True
+                self._pool.submit(_load)
 
     def forget(self) -> None:
         """Drop all answers that are kept."""
@@ -114,6 +123,13 @@ class CompletionService:
                 continue
             held -= room.latest.n_bytes if room.latest is not None else 0
             del self._rooms[key]
+
+
+def _load() -> None:
+    try:
+        warm_up()
+    except Exception:
+        logger.exception("the decoder could not be loaded; completing maps will fail")
 
 
 def _attempt(order: Order, latest: Completed | None) -> tuple[Completed | None, Exception | None]:

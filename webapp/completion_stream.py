@@ -49,6 +49,7 @@ class CompletionStream:
 
     async def run(self) -> None:
         """Send until cancelled, or until the project is gone."""
+        completions.prepare()
         while True:
             await self._news.wait()
             self._news.clear()

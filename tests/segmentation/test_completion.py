@@ -12,6 +12,7 @@ from segmentation.completion import (
     mean_probabilities,
     prediction_bytes,
     readable_clicks,
+    warm_up,
 )
 from segmentation.decoder import NO_CLASS, Click, Prediction
 from segmentation.errors import InvalidArgumentError
@@ -130,6 +131,10 @@ def test_clicks_against_alone_are_not_readable():
     no = Click(5, 5, 1, against=True)
     assert readable_clicks(Store(), [no, Click(900, 5, 4)]) == []
     assert readable_clicks(Store(), [no, Click(9, 9, 4)]) == [no, Click(9, 9, 4)]
+
+
+def test_warming_up_fits_the_decoder():
+    warm_up()  # raises where the made-up leaves do not suit the decoder
 
 
 def test_click_outside_the_scene_is_refused():

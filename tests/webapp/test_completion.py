@@ -295,6 +295,31 @@ def test_forgotten_answers_are_computed_anew(decoder):
     assert decoder.asked == [1, 1]
 
 
+def test_decoder_is_loaded_ahead_once(monkeypatch):
+    loaded = []
+    has_loaded = threading.Event()
+
+    def warm_up():
+        loaded.append(threading.current_thread().name)
+        has_loaded.set()
+
+    monkeypatch.setattr(completion_service, "warm_up", warm_up)
+    service = CompletionService()
+    service.prepare()
+    service.prepare()
+    assert has_loaded.wait(10)
+    assert [name.startswith("decode") for name in loaded] == [True]
+
+
+def test_decoder_that_cannot_be_loaded_is_logged(monkeypatch, caplog):
+    def broken():
+        raise ImportError("no trees here")
+
+    monkeypatch.setattr(completion_service, "warm_up", broken)
+    completion_service._load()
+    assert "no trees here" in caplog.text
+
+
 # ---------------------------------------------------------------------------------------------------- hover box
 
 
