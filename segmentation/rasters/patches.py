@@ -73,7 +73,7 @@ def find_images(folder: Path, without: Path | None = None) -> list[Path]:
 
 
 def find_masks(images: list[Path], folder: Path, masks: Path) -> list[Path]:
-    """The mask of each image: the file in ``masks`` with the image's name and place, whatever its ending.
+    """The mask of each image: the file with its name, whatever its ending, at its place in ``masks`` or else directly there.
 
     Raises
     ------
@@ -84,14 +84,14 @@ def find_masks(images: list[Path], folder: Path, masks: Path) -> list[Path]:
         raise InvalidArgumentError(f"There is no folder {masks}; give one with masks in it.")
     found = []
     for image in images:
-        places = {masks / image.relative_to(folder).parent, masks}
-        same = [
-            file
-            for place in sorted(places, reverse=True)
-            if place.is_dir()
-            for file in sorted(_entries(place))
-            if file.stem == image.stem and file.suffix.lower() in _SUFFIXES
-        ]
+        same: list[Path] = []
+        for place in (masks / image.relative_to(folder).parent, masks):
+            if not same and place.is_dir():
+                same = [
+                    file
+                    for file in sorted(_entries(place))
+                    if file.stem == image.stem and file.suffix.lower() in _SUFFIXES
+                ]
         if not same:
             raise InvalidArgumentError(
                 f"There is no mask for {image.relative_to(folder)} in {masks}; it has the image's name, with any ending."

@@ -20,7 +20,7 @@ def scene(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classify")
     pixels, truth = synthetic_scene(300, 560, 4, seed=3)
     image = write_scene(folder / "scene.tif", pixels)
-    return image, segment(image, folder / "s"), truth + 1
+    return image, segment(image, folder / "s", mode="fast"), truth + 1
 
 
 def clicks_of(truth, per_class=3):
@@ -68,7 +68,7 @@ def test_map_is_what_the_library_predicts_and_files_agree(scene, tmp_path, call)
 def test_uncertain_leaves_and_nodata_stay_without_class(tmp_path, call):
     pixels, truth = synthetic_scene(200, 260, 3, seed=1)
     pixels[:, :50] = 0
-    store = segment(write_scene(tmp_path / "i.tif", pixels, nodata=0), tmp_path / "s")
+    store = segment(write_scene(tmp_path / "i.tif", pixels, nodata=0), tmp_path / "s", mode="fast")
     (tmp_path / "c.csv").write_text(f"120,20,{truth[120, 20] + 1}\n150,200,{truth[150, 200] + 7}\n")
     arguments = [
         "classify",
@@ -235,7 +235,7 @@ def test_incomplete_and_missing_stores_are_refused(scene, tmp_path, call):
     assert (done.returncode, "There is no segmentation" in done.stderr) == (1, True)
     image, _, _ = scene
     with pytest.raises(KeyboardInterrupt):
-        segment(image, tmp_path / "part", progress=_stop_after_first_block, threads=1)
+        segment(image, tmp_path / "part", progress=_stop_after_first_block, threads=1, mode="fast")
     assert not open_segmentation(tmp_path / "part").complete
     done = call("classify", tmp_path / "part", "--clicks", "c.csv", "--out", tmp_path / "m.tif")
     assert (done.returncode, "is not complete; run segment again" in done.stderr) == (1, True)
@@ -248,7 +248,7 @@ def _stop_after_first_block(progress):
 
 def test_clicks_in_a_scene_without_place_are_pixels(tmp_path):
     pixels, _ = synthetic_scene(60, 80, 3)
-    store = segment(write_scene(tmp_path / "i.tif", pixels, crs=None), tmp_path / "s")
+    store = segment(write_scene(tmp_path / "i.tif", pixels, crs=None), tmp_path / "s", mode="fast")
     (tmp_path / "c.csv").write_text("lon,lat,class\n1,2,3\n")
     with pytest.raises(InvalidArgumentError, match="has no coordinate system; give row and col"):
         read_clicks(tmp_path / "c.csv", store.georeference)
