@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from numpy.typing import NDArray
 from segmentation.clustering.codebook import Codebook
 from segmentation.clustering.pooling import region_sums
 from segmentation.clustering.superpixels import find_superpixels
+from segmentation.errors import FeatureMismatchError
 from segmentation.features.filters import FilterBank, outer_window
 from segmentation.features.normalize import BandScaling, FeatureScaling
+from segmentation.learning.encoder import REACH_PX, Encoder, bfloat16_is_fast
+from segmentation.learning.pooling import STRIDE
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
@@ -29,8 +33,8 @@ _SLIC_CHANNELS = 4  # more would cost time and hardly move a border
 class Superpixels:
     """Superpixels of one window.
 
-    ``labels`` int32 (H, W), -1 where not valid; ``pixels`` float32 (n,); ``features`` float32 (n, D), means, not
-    standardized yet; ``band_sums`` float64 (n, B), in the scene's unit.
+    ``labels`` int32 (H, W), -1 where not valid; ``pixels`` float32 (n,); ``features`` float32 (n, D), means of the filter bank,
+    then the embedding where there is a network, not standardized yet; ``band_sums`` float64 (n, B), in the scene's unit.
     """
 
     labels: NDArray[np.int32]
@@ -49,6 +53,13 @@ class BlockWork:
     superpixel_px: int
     aoi: dict[str, Any] | None
     device: str
+    encoder: Encoder | None = None
+
+    @property
+    def n_features(self) -> int:
+        """Features of a superpixel: the filter bank's, then the embedding's."""
+        learned = 0 if self.encoder is None else self.encoder.n_features
+        return FilterBank(self.scaling.n_channels).n_features + learned
 
     def superpixels(self, window: Window) -> Superpixels:
         """Divide a window into superpixels and pool its feature map over them."""
@@ -59,17 +70,87 @@ class BlockWork:
         held = valid_inside(self.georeference, self.aoi, window, valid[inner])
         if not held.any():
             none = np.zeros(0, np.float32)
-            n_features = FilterBank(self.scaling.n_channels).n_features
             labels = np.full(held.shape, -1, np.int32)
             return Superpixels(
-                labels, none, np.zeros((0, n_features), np.float32), np.zeros((0, self.reader.n_bands))
+                labels, none, np.zeros((0, self.n_features), np.float32), np.zeros((0, self.reader.n_bands))
             )
         channels, features = self._feature_map(bands, valid, top, left, window)
         labels, n = find_superpixels(channels[:_SLIC_CHANNELS], held, self.superpixel_px)
         pixels = np.bincount(labels[held], minlength=n).astype(np.float32)
-        means = region_sums(features, labels, n) / pixels[:, None]
+        means = (region_sums(features, labels, n) / pixels[:, None]).astype(np.float32)
+        if self.encoder is not None:
+            means = np.column_stack([means, self._embedding(bands, valid, top, left, labels, n)])
         sums = region_sums(np.ascontiguousarray(bands[:, *inner]), labels, n)
-        return Superpixels(labels, pixels, means.astype(np.float32), sums)
+        return Superpixels(labels, pixels, means, sums)
+
+    def with_embedding(self, window: Window, found: Superpixels) -> Superpixels:
+        """Add the embedding to superpixels that were found before there was a network."""
+        if not len(found.pixels):
+            return replace(found, features=np.zeros((0, self.n_features), np.float32))
+        outer = outer_window(window)
+        bands, valid = self.reader.read(outer)
+        top, left = window.row - outer.row, window.col - outer.col
+        learned = self._embedding(bands, valid, top, left, found.labels, len(found.pixels))
+        return replace(found, features=np.column_stack([found.features, learned]))
+
+    def image(self, window: Window) -> NDArray[np.float32]:
+        """Channels of a window, 0 where there is no data, then 1 where there is: float32 (C + 1, H, W)."""
+        bands, valid = self.reader.read(window)
+        with torch.inference_mode():
+            channels = self.scaling(torch.from_numpy(bands)).numpy()
+        return np.concatenate([channels * valid, valid[None].astype(np.float32)])
+
+    def _embedding(
+        self,
+        bands: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        top: int,
+        left: int,
+        labels: NDArray[np.int32],
+        n: int,
+    ) -> NDArray[np.float32]:
+        try:
+            return self._embedding_on(self.device, bands, valid, top, left, labels, n)
+        except torch.cuda.OutOfMemoryError:
+            warnings.warn(
+                "The GPU has too little memory to embed a block; this one is computed on the CPU.",
+                stacklevel=2,
+            )
+            return self._embedding_on("cpu", bands, valid, top, left, labels, n)
+
+    def _embedding_on(
+        self,
+        device: str,
+        bands: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        top: int,
+        left: int,
+        labels: NDArray[np.int32],
+        n: int,
+    ) -> NDArray[np.float32]:
+        """Embed superpixels in as much of the outer window as the encoder looks at, from a corner on its grid."""
+        encoder = self._encoder_on(device)
+        first_row, first_col = (max((x - REACH_PX) // STRIDE * STRIDE, 0) for x in (top, left))
+        height, width = labels.shape
+        last_row, last_col = (
+            -(-(x + size + REACH_PX) // STRIDE) * STRIDE for x, size in ((top, height), (left, width))
+        )
+        part = (slice(first_row, last_row), slice(first_col, last_col))
+        held = torch.from_numpy(np.ascontiguousarray(valid[part])).to(device)
+        with torch.inference_mode():
+            channels = self.scaling(torch.from_numpy(np.ascontiguousarray(bands[:, *part])).to(device))
+            image = torch.cat([torch.where(held, channels, 0.0), held[None].to(torch.float32)])[None]
+        regions = np.full(held.shape, -1, np.int64)
+        row, col = top - first_row, left - first_col
+        regions[row : row + height, col : col + width] = labels
+        return encoder.embed(image, regions, n, bfloat16_is_fast(device))
+
+    def _encoder_on(self, device: str) -> Encoder:
+        if self.encoder is None:
+            raise FeatureMismatchError("There is no network to embed with; give one.")
+        if next(self.encoder.parameters()).device.type == torch.device(device).type:
+            return self.encoder
+        return copy.deepcopy(self.encoder).to(device)
 
     def _feature_map(
         self, bands: NDArray[np.float32], valid: NDArray[np.bool_], top: int, left: int, window: Window

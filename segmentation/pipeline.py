@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +25,10 @@ from segmentation.clustering.colors import cluster_colors
 from segmentation.clustering.pooling import region_sums
 from segmentation.clustering.superpixels import default_superpixel_px, find_superpixels
 from segmentation.errors import CancelledError, InvalidArgumentError
-from segmentation.features.filters import FilterBank
 from segmentation.features.normalize import BandScaling, FeatureScaling
+from segmentation.learning.encoder import Encoder
+from segmentation.learning.plan import LearningPlan, fit_features, plan_learning, read_encoder
+from segmentation.learning.training import TrainingProgress
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
@@ -35,11 +37,12 @@ from segmentation.rasters.windows import BLOCK, Window, n_levels
 from segmentation.schedule import Schedule
 from segmentation.store import Segmentation, open_segmentation
 from segmentation.store_writer import StoreWriter
-from segmentation.survey import survey_scene
+from segmentation.survey import Survey, survey_scene
 
 __all__ = ["Progress", "choose_device", "one_thread_each", "read_codebook", "segment"]
 
 _CERTAINTY_SAMPLES = 50_000
+_NO_SUMS = np.zeros((0, 0))
 _KEPT_PX = 6_000_000  # scenes, or areas of interest, whose first look is kept for the second pass
 
 
@@ -47,15 +50,17 @@ _KEPT_PX = 6_000_000  # scenes, or areas of interest, whose first look is kept f
 class Progress:
     """How far a segmentation is.
 
-    ``stage`` is "reading", "codebook", "leaves" or "overviews"; ``done`` of ``total`` windows or blocks; ``block`` is
-    the (row, col) of the level-0 block that has just been written, else None. The first "leaves" event (done = 0, or
-    the blocks already there) means that codebook and tree can be read.
+    ``stage`` is "reading", "learning", "codebook", "leaves" or "overviews"; ``done`` of ``total`` windows, steps or blocks;
+    ``block`` is the (row, col) of the level-0 block that has just been written, else None. The first "leaves" event
+    (done = 0, or the blocks already there) means that codebook and tree can be read. ``training`` tells more in the stage
+    "learning".
     """
 
     stage: str
     done: int
     total: int
     block: tuple[int, int] | None = None
+    training: TrainingProgress | None = None
 
 
 def segment(
@@ -68,6 +73,9 @@ def segment(
     superpixel_px: int | None = None,
     n_leaves: int | None = None,
     aoi: dict[str, Any] | None = None,
+    network: str | Path | None = None,
+    train_seconds: float | None = None,
+    train_steps: int | None = None,
     device: str = "auto",
     threads: int | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -86,7 +94,7 @@ def segment(
     seed : int
         The same image, parameters, seed and device give the same leaves.
     mode : "best" or "fast"
-        "fast" never trains a network. (So far both do the same.)
+        "best" learns features from the scene itself before it is divided; "fast" never trains.
     bands : sequence of int, optional
         Band numbers from 1; all by default.
     superpixel_px : int, optional
@@ -95,6 +103,13 @@ def segment(
         2 to 61,440; by default an eighth of the superpixels.
     aoi : GeoJSON geometry, optional
         Area of interest in lon/lat (pixel x/y where the scene has no CRS); outside it there is no data.
+    network : path, optional
+        A trained network (see `segmentation.learning`) whose embedding joins the filter bank, in either mode.
+    train_seconds : float, optional
+        Budget of the training on this scene, which starts from ``network`` if there is one; by default 60 in mode "best"
+        without a network, else 0. It becomes a number of steps by timing a few.
+    train_steps : int, optional
+        That number itself, 0 for none: the same steps give the same result on the same device and number of threads.
     device : str
         "auto" (CUDA if there is any), "cpu" or "cuda".
     threads : int, optional
@@ -115,7 +130,7 @@ def segment(
     ------
     SegmentationError
         UnreadableSceneError, UnsupportedSceneError, EmptySceneError, InvalidArgumentError, AreaOfInterestError,
-        StorageFullError or CancelledError, with a sentence for the user.
+        NetworkError, FeatureMismatchError, StorageFullError or CancelledError, with a sentence for the user.
 
     Notes
     -----
@@ -127,10 +142,13 @@ def segment(
         raise InvalidArgumentError(f"{threads} threads were asked for; choose 1 or more.")
     if n_leaves is not None and n_leaves < 2:
         raise InvalidArgumentError(f"{n_leaves} leaves were asked for; choose 2 or more.")
+    plan = plan_learning(mode, network, train_seconds, train_steps)
     with open_scene(image) as scene:
         run = _Run(scene, Path(store), seed, bands, superpixel_px, n_leaves, aoi, choose_device(device))
         run.report, run.cancelled, run.wanted = progress, cancelled, wanted
-        run.parameters["mode"] = mode
+        run.plan = plan
+        plan.check_bands(run.reader.n_bands)
+        run.parameters |= {"mode": mode, **plan.parameters}
         before = torch.get_num_threads()
         try:
             # Blocks are computed side by side; threads inside one operation would only get in each other's way.
@@ -166,6 +184,7 @@ class _Run:
     report: Callable[[Progress], None] | None = None
     cancelled: Callable[[], bool] | None = None
     wanted: Callable[[], Sequence[tuple[int, int, int]]] | None = None
+    plan = LearningPlan()
 
     def __init__(
         self,
@@ -218,7 +237,7 @@ class _Run:
                 return
             store = open_segmentation(self.writer.path)
             scaling, features, codebook = read_codebook(store, description)
-            work = self._work(scaling)
+            work = self._work(scaling, read_encoder(store.path))
         else:
             work, features, codebook = self._fix_codebook(pool)
         self._write_blocks(pool, n_threads, work, features, codebook)
@@ -230,20 +249,23 @@ class _Run:
         survey = survey_scene(self.reader, self.georeference, self.aoi, self.seed, self._check)
         windows, work = survey.windows, self._work(survey.scaling)
         self._tell("reading", 0, len(windows))
-        samples: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        looked_at: list[tuple[Window, Superpixels]] = []
         for window, found in zip(
             windows, pool.map(lambda w: self._unless_cancelled(work.superpixels, w), windows), strict=True
         ):
-            if survey.is_whole and survey.area_px <= _KEPT_PX:
-                self.kept[window.row // BLOCK, window.col // BLOCK] = found
-            samples.append((found.pixels, found.features))
-            self._tell("reading", len(samples), len(windows))
-        pixels = np.concatenate([part for part, _ in samples])
-        features = np.concatenate([part for _, part in samples])
-        del samples  # the copies are enough
+            looked_at.append(
+                (window, replace(found, band_sums=_NO_SUMS) if not self._keeps(survey) else found)
+            )
+            self._tell("reading", len(looked_at), len(windows))
+        work, looked_at = self._learn(pool, work, looked_at)
+        if self._keeps(survey):
+            self.kept = {(window.row // BLOCK, window.col // BLOCK): found for window, found in looked_at}
+        pixels = np.concatenate([found.pixels for _, found in looked_at])
+        features = np.concatenate([found.features for _, found in looked_at])
+        del looked_at  # the copies are enough
         self._tell("codebook", 0, 1)
         share = sum(window.height * window.width for window in windows) / survey.area_px
-        feature_scaling = FeatureScaling.fit(features, pixels, FilterBank(work.scaling.n_channels).importance)
+        feature_scaling = fit_features(features, pixels, work.scaling.n_channels)
         standard = feature_scaling(features)
         del features
         codebook, tree = build_codebook(
@@ -258,8 +280,33 @@ class _Run:
         self._tell("codebook", 1, 1)
         return work, feature_scaling, codebook
 
-    def _work(self, scaling: BandScaling) -> BlockWork:
-        return BlockWork(self.reader, self.georeference, scaling, self.superpixel_px, self.aoi, self.device)
+    def _keeps(self, survey: Survey) -> bool:
+        return survey.is_whole and survey.area_px <= _KEPT_PX
+
+    def _learn(
+        self, pool: ThreadPoolExecutor, work: BlockWork, looked_at: list[tuple[Window, Superpixels]]
+    ) -> tuple[BlockWork, list[tuple[Window, Superpixels]]]:
+        """Train on the windows looked at, or take a network as it is, and embed their superpixels."""
+        encoder = self.plan.encoder_for(
+            work, looked_at, self.seed, self.writer.path, self.parameters, self._tell_training, self.cancelled
+        )
+        if encoder is None:
+            return work, looked_at
+        work = replace(work, encoder=encoder.to(self.device))
+        embedded = pool.map(lambda pair: self._unless_cancelled(work.with_embedding, *pair), looked_at)
+        return work, [(window, found) for (window, _), found in zip(looked_at, embedded, strict=True)]
+
+    def _tell_training(self, event: TrainingProgress) -> None:
+        if self.report is not None:
+            with self._lock:
+                self.report(Progress("learning", event.step, event.steps, training=event))
+
+    def _work(self, scaling: BandScaling, encoder: Encoder | None = None) -> BlockWork:
+        if encoder is None and self.plan.scaling is not None:
+            scaling = self.plan.scaling
+        return BlockWork(
+            self.reader, self.georeference, scaling, self.superpixel_px, self.aoi, self.device, encoder
+        )
 
     def _create_store(
         self,
@@ -296,6 +343,7 @@ class _Run:
                 "components": None if work.scaling.components is None else work.scaling.components.tolist(),
                 "feature_mean": features.mean.tolist(),
                 "feature_deviation": features.deviation.tolist(),
+                "learned": self.plan.learned,
             },
             {
                 "codebook/means": codebook.centroids,
@@ -313,6 +361,7 @@ class _Run:
                 "tree/height": height,
                 "tree/rgb": cluster_colors(parent, low, high, mass),
             },
+            lambda folder: self.plan.keep_encoder(work, folder),
         )
 
     # Pass 2

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,16 @@ class StoreWriter:
             and (description["height"], description["width"]) == self.shape
         )
 
-    def create(self, description: dict[str, Any], tables: dict[str, NDArray[Any]]) -> None:
-        """Start afresh: empty blocks and the tables; the description comes last, so that readers see all or nothing."""
+    def create(
+        self,
+        description: dict[str, Any],
+        tables: dict[str, NDArray[Any]],
+        prepare: Callable[[Path], None] | None = None,
+    ) -> None:
+        """Start afresh: empty blocks and the tables; the description comes last, so that readers see all or nothing.
+
+        ``prepare`` may write files of its own into the store before that.
+        """
         with _Storage(self.path):
             shutil.rmtree(self.path, ignore_errors=True)
             group = zarr.open_group(str(self.path), mode="w")
@@ -68,6 +77,8 @@ class StoreWriter:
                 group.create_array(name, data=table, chunks=table.shape)
             self.sums = np.zeros((len(tables["codebook/means"]), 2 + self.n_bands))
             group.create_array("statistics/sums", data=self.sums, chunks=self.sums.shape)
+            if prepare is not None:
+                prepare(self.path)
             self._describe({"format": FORMAT, "complete": False, "version": 0, **description})
 
     def resume(self) -> dict[str, Any]:

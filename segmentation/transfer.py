@@ -17,6 +17,7 @@ from segmentation.class_maps import require_complete
 from segmentation.clustering.codebook import Codebook
 from segmentation.errors import CancelledError, InvalidArgumentError, SegmentationError, UnreadableSceneError
 from segmentation.features.normalize import BandScaling, FeatureScaling
+from segmentation.learning.plan import read_encoder
 from segmentation.legend import UNKNOWN, ClassTable
 from segmentation.pipeline import choose_device, one_thread_each, read_codebook
 from segmentation.pyramid import NODATA_LEAF
@@ -197,6 +198,7 @@ class _Transfer:
         self.features: FeatureScaling
         self.codebook: Codebook
         self.scaling, self.features, self.codebook = read_codebook(source, description)
+        self.encoder = read_encoder(source.path)
         self.bands = source.parameters["bands"]
         self.superpixel_px = int(source.parameters["superpixel_px"])
         self.scene = scene
@@ -208,7 +210,9 @@ class _Transfer:
 
     def _work(self, scene: Scene, georeference: Georeference, aoi: dict[str, Any] | None) -> BlockWork:
         reader = BlockReader(scene, self.bands)
-        return BlockWork(reader, georeference, self.scaling, self.superpixel_px, aoi, self.device)
+        return BlockWork(
+            reader, georeference, self.scaling, self.superpixel_px, aoi, self.device, self.encoder
+        )
 
     def measure(self, pool: ThreadPoolExecutor, scene: Scene, percentile: float) -> Reach:
         """How far the source's own superpixels lie from their leaves, in the windows its leaves were found from."""

@@ -1,5 +1,6 @@
 """The whole library run: same leaves for the same seed, nodata kept, resumable, honest about bad input."""
 
+import functools
 import subprocess
 import sys
 import textwrap
@@ -9,9 +10,13 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from segmentation import BLOCK, NODATA_LEAF, Click, open_segmentation, segment, transfer_classes
+from segmentation import BLOCK, NODATA_LEAF, Click, open_segmentation, transfer_classes
+from segmentation import segment as segment_scene
 from segmentation.errors import CancelledError, EmptySceneError, InvalidArgumentError, StoreError
 from segmentation.pyramid import level_shape, reduce_once
+
+# Learning has tests of its own (tests/segmentation/learning); these would take a minute each with it.
+segment = functools.partial(segment_scene, mode="fast")
 
 
 def pixels_of(height=700, width=600, n_bands=3, seed=0):
@@ -304,7 +309,7 @@ def test_classify_gives_clicked_leaves_their_class_and_the_fields_theirs(done):
 
 SCRIPT = """
 from segmentation import segment
-s = segment({image!r}, {store!r}, threads=2)
+s = segment({image!r}, {store!r}, threads=2, mode="fast")
 print("leaves", s.n_leaves)
 """
 

@@ -15,7 +15,7 @@ def image(tmp_path_factory):
 
 
 def test_segment_writes_a_store_and_says_what_it_holds(run, image, tmp_path):
-    done = run("segment", image, tmp_path / "s", "--leaves", 60, "--bands", "3,1", "--json")
+    done = run("segment", image, tmp_path / "s", "--leaves", 60, "--bands", "3,1", "--mode", "fast", "--json")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     found = open_segmentation(tmp_path / "s")

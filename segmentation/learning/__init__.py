@@ -1,0 +1,1 @@
+"""Learning features from images alone: encoder, training, networks as files."""
