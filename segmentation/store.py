@@ -75,6 +75,8 @@ class Segmentation:
         self.version = 0
         self.image: str = description["image"]
         self.parameters: dict[str, Any] = description["parameters"]
+        # How features were learned (steps, seed, network, ...); None where the filter bank stands alone.
+        self.learned: dict[str, Any] | None = description.get("learned")
         crs = description["crs"]
         self.georeference = Georeference(
             Affine(*description["transform"]), CRS.from_wkt(crs) if crs else None, *self.shape

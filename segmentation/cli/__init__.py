@@ -16,6 +16,7 @@ from segmentation.cli import evaluate as _evaluate  # noqa: F401
 from segmentation.cli import patches as _patches  # noqa: F401
 from segmentation.cli import rasterize as _rasterize  # noqa: F401
 from segmentation.cli import segment as _segment  # noqa: F401
+from segmentation.cli import train as _train  # noqa: F401
 from segmentation.cli.app import app
 from segmentation.errors import InvalidArgumentError, SegmentationError
 

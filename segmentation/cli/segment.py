@@ -26,7 +26,9 @@ def segment_command(
         Path, typer.Argument(help="Folder to write; an incomplete run with the same options is continued.")
     ],
     seed: Annotated[int, typer.Option(help="Same seed, image and device: same leaves.")] = 0,
-    mode: Annotated[str, typer.Option(help='"best" or "fast".')] = "best",
+    mode: Annotated[
+        str, typer.Option(help='"best" learns from the image first, "fast" never does.')
+    ] = "best",
     bands: Annotated[
         str, typer.Option(help="Band numbers from 1, with commas between; all by default.")
     ] = "",
@@ -35,6 +37,17 @@ def segment_command(
     ] = None,
     leaves: Annotated[int | None, typer.Option(help="Number of leaves, 2 to 61,440.")] = None,
     aoi: Annotated[Path | None, typer.Option(help="GeoJSON file with the area of interest.")] = None,
+    network: Annotated[
+        Path | None, typer.Option(help="Trained network whose features join the filter bank; see train.")
+    ] = None,
+    train_seconds: Annotated[
+        float | None,
+        typer.Option(help='Budget to learn from the image; by default 60 in mode "best" without a network.'),
+    ] = None,
+    train_steps: Annotated[
+        int | None,
+        typer.Option(help="Number of steps itself, 0 for none: the same on a machine of any speed."),
+    ] = None,
     device: Annotated[str, typer.Option(help='"auto", "cpu" or "cuda".')] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="Blocks computed at once; all cores by default.")
@@ -55,6 +68,9 @@ def segment_command(
             superpixel_px=superpixel_px,
             n_leaves=leaves,
             aoi=None if aoi is None else _geometry(aoi),
+            network=network,
+            train_seconds=train_seconds,
+            train_steps=train_steps,
             device=device,
             threads=threads,
             progress=lambda progress: _show(bar, progress),
@@ -68,6 +84,7 @@ def segment_command(
         "nodes": len(tree.parent),
         "pixels": int(result.statistics().pixels.sum()),
         "device": result.device,
+        "learned_steps": (result.learned or {}).get("steps", 0),
     }
     report(
         facts,
@@ -81,6 +98,8 @@ def _show(bar: tqdm, progress: Progress) -> None:  # type: ignore[type-arg]
     if bar.total != progress.total or bar.desc != progress.stage + ": ":
         bar.reset(total=progress.total)
         bar.set_description(progress.stage)
+    if progress.training is not None:
+        bar.set_postfix(loss=f"{progress.training.loss:.3f}", refresh=False)
     bar.update(progress.done - bar.n)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,9 @@ from segmentation.errors import InvalidArgumentError
 __all__ = ["STRIDE", "Pooling", "pool_regions"]
 
 STRIDE = 4  # pixels; the coarsest cell: windows must start on multiples of it
+# What we use of it, products with dense matrices, is held to a dense computation by a test.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
+
 _CELLS = (1, 2, STRIDE)  # pixels a side at each level
 
 
