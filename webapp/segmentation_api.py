@@ -15,7 +15,7 @@ from ninja import Router, Schema, Status
 from pydantic import ConfigDict
 
 from segmentation.errors import StoreError
-from webapp import exports, jobs, quotas, segmentation_numbers, storage
+from webapp import exports, jobs, quotas, segmentation_numbers, storage, suggestions
 from webapp.adoption import drop_segmentation
 from webapp.areas import check_area
 from webapp.blocks import open_store, pool
@@ -238,6 +238,14 @@ async def get_certainty(request: HttpRequest, project_id: int, low: int, high: i
     pairs = await _in_pool(completed.probabilities, low, high)
     classes = [{"class": number, "certainty": round(mean, 4)} for number, mean in pairs]
     return {"number": completed.number, "classes": classes}
+
+
+@router.get("/projects/{project_id}/suggestions")
+async def get_suggestions(request: HttpRequest, project_id: int, count: int = 6) -> dict[str, Any]:
+    user = await request.auser()
+    return await suggestions.answer(
+        await database_sync_to_async(suggestions.question_for)(user, project_id, count)
+    )
 
 
 @router.get("/projects/{project_id}/export.geojson")
