@@ -40,7 +40,15 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PARAMETERS = {"bands": None, "superpixel_px": None, "n_leaves": None, "seed": 0, "aoi": None}
+# A project's first map is there in seconds: nothing is learned for it.
+DEFAULT_PARAMETERS = {
+    "mode": "fast",
+    "bands": None,
+    "superpixel_px": None,
+    "n_leaves": None,
+    "seed": 0,
+    "aoi": None,
+}
 ACTIVE = (Segmentation.State.QUEUED, Segmentation.State.RUNNING)
 
 

@@ -203,7 +203,8 @@ class Runner:
         )
         row.refresh_from_db()
         jobrows.tell_progress(row)
-        parameters = {name: value for name, value in row.parameters.items() if value is not None}
+        # Rows of servers that knew no learning name no mode.
+        parameters = {"mode": "fast", **{k: v for k, v in row.parameters.items() if v is not None}}
         self._engine.submit(
             job,
             attempt,

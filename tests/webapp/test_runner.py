@@ -108,7 +108,7 @@ def test_queued_segmentation_is_submitted_once(work, engine, queued):
     data_dir, name, image, store, parameters, size = args
     assert (name, image, store) == (job, str(queued.scene.cog_path), str(queued.store_path))
     assert Path(data_dir) == queued.store_path.parents[1]
-    assert parameters == {"seed": 3}
+    assert parameters == {"mode": "fast", "seed": 3}
     assert size == (700, 1100)
     assert state_of(queued) == "running"
     assert queued.started_at is not None
