@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 
 from webapp import history
 from webapp.adoption import offered
-from webapp.descriptions import describe_scene
 from webapp.clicks import all_clicks, clicks_changed
+from webapp.descriptions import describe_scene
 from webapp.edits import CLUSTER_SPLIT, LEAF_SPLIT, ProjectState, pack_table
 from webapp.messages import (
     ClassInfo,
@@ -46,6 +46,8 @@ def describe_segmentation(segmentation: Segmentation, version: int = 0) -> dict[
         "device": segmentation.device,
         "n_leaves": segmentation.n_leaves,
         "parameters": segmentation.parameters,
+        "automatic": segmentation.automatic,
+        "learned": segmentation.learned,
         "size_bytes": segmentation.size_bytes,
         "created_at": segmentation.created_at.isoformat(),
         "version": version,

@@ -25,16 +25,41 @@ export class Commands {
      * Give leaves the active class; the first class is made on the way where there is none.
      * @param {number[][]} ranges [low, high) leaf ranges
      * @param {number[] | null} point [row, col] of the clicked pixel
+     * @returns {object | null} the command, where there was anything to do
      */
     assign(ranges, point = null) {
         const { state } = this;
-        if (!state.table || !ranges.length) return;
+        if (!state.table || !ranges.length) return null;
         if (!state.activeClass) {
             this.#withFirstClass(() => this.assign(ranges, point));
-            return;
+            return null;
         }
         const open = mergeRanges(ranges).filter(([low, high]) => valueOver(state.table, low, high) !== state.activeClass);
-        if (open.length) this.#leaves("leaves.assign", open, point, { class: state.activeClass });
+        return open.length ? this.#leaves("leaves.assign", open, point, { class: state.activeClass }) : null;
+    }
+
+    /**
+     * A click gives its cluster the active class; where other classes were clicked in the cluster, only the part of it that
+     * their clicks are not in.
+     */
+    click(leaf, point) {
+        const { state } = this;
+        if (!state.table) return;
+        if (!state.activeClass) {
+            this.#withFirstClass(() => this.click(leaf, point));
+            return;
+        }
+        const { ranges } = state.meantBy(leaf, point);
+        const command = this.assign(ranges, point);
+        if (!command) return;
+        const [row, col] = point;
+        state.rememberClick(command.client_id, { number: 0, row, col, class: state.activeClass, leaf });
+    }
+
+    /** Show the parts of a cluster as clusters of their own, to everybody. */
+    splitCluster({ low, high }, parts) {
+        const { id: segmentation, version } = this.state.segmentation;
+        return this.sync.dispatch({ type: "cluster.split", segmentation, version, range: [low, high], parts });
     }
 
     unassign(ranges, point = null) {
@@ -47,7 +72,7 @@ export class Commands {
     #leaves(type, ranges, point, fields) {
         const { id: segmentation, version } = this.state.segmentation;
         const place = point ? { point: point.map(Math.floor) } : {};
-        this.sync.dispatch({ type, segmentation, version: version ?? 0, ranges, ...fields, ...place });
+        return this.sync.dispatch({ type, segmentation, version: version ?? 0, ranges, ...fields, ...place });
     }
 
     createClass(name = nextName(this.state.classes), color = nextColor(this.state.classes)) {

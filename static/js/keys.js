@@ -18,6 +18,8 @@ export function bindKeys(actions) {
         m: () => actions.nextMode(),
         f: () => actions.fit(),
         g: () => actions.goto(),
+        n: () => actions.nextSuggestion(),
+        k: () => actions.split(),
     };
 
     document.addEventListener("keydown", (event) => {
@@ -39,6 +41,8 @@ export function bindKeys(actions) {
             if (isPressed(event.target)) return; // there it presses the button
             event.preventDefault();
             actions.peek(true);
+        } else if (key === "Enter") {
+            if (!isPressed(event.target) && actions.answerSuggestion()) event.preventDefault();
         } else if (/^[1-9]$/.test(key)) {
             actions.chooseClass(Number(key) - 1);
         } else if (plain[key]) {

@@ -8,9 +8,11 @@ import { AreaLayer } from "./layers/area.js";
 import { ClusterLayer } from "./layers/ClusterLayer.js";
 import { ExampleLayer } from "./layers/examples.js";
 import { createMap, Imagery } from "./layers/imagery.js";
+import { SuggestionLayer } from "./layers/suggestions.js";
 import { parseStatistics } from "./model/areas.js";
 import { certaintyTexels } from "./model/completion.js";
 import { colorTexels, outlineKeys } from "./model/lookup.js";
+import { tintParts } from "./model/splits.js";
 import { parseTree } from "./model/tree.js";
 import { areaPanel } from "./panels/area.js";
 import { classesPanel } from "./panels/classes.js";
@@ -26,7 +28,9 @@ import { legendsPanel } from "./panels/legends.js";
 import { overlayPanel } from "./panels/overlay.js";
 import { placePanel, sceneBounds } from "./panels/place.js";
 import { segmentationsPanel } from "./panels/segmentations.js";
+import { splitPanel } from "./panels/split.js";
 import { statusPanel } from "./panels/status.js";
+import { suggestionsPanel } from "./panels/suggestions.js";
 import { dockPanel } from "./panels/dock.js";
 import { exposeForTests } from "./testing.js";
 import { ProjectSocket } from "./socket.js";
@@ -95,7 +99,9 @@ function buildMap() {
     const strokes = new Strokes(map, layer, state, tools, commands);
     const exampleLayer = new ExampleLayer(map, layer);
     examplesOnMap(state, examples, exampleLayer, tools, commands);
+    const suggestions = suggestionsPanel(state, new SuggestionLayer(map, layer, imagery), commands);
 
+    const split = splitPanel(state, tools, commands);
     const toolNames = ["pan", "paint", "stroke", "stroke-against"];
     const toolButtons = Object.fromEntries(toolNames.map((name) => [name, byTestId(`tool-${name}`)]));
     for (const [name, button] of Object.entries(toolButtons)) button.addEventListener("click", () => tools.setTool(name));
@@ -112,13 +118,16 @@ function buildMap() {
         help: help.open,
         undo: () => commands.undo(),
         redo: () => commands.redo(),
+        nextSuggestion: suggestions.next,
+        answerSuggestion: suggestions.answer,
         switchTool: () => tools.setTool(tools.tool === "pan" ? "paint" : "pan"),
         stroke: (against) => {
             const tool = against ? "stroke-against" : "stroke";
             tools.setTool(tools.tool === tool ? "pan" : tool);
         },
         chooseClass: (index) => state.classes[index]?.number && state.setActiveClass(state.classes[index].number),
-        escape: () => tools.cancelStroke() || strokes.cancel() || exampleLayer.deselect() || area.stop() || tools.setTool("pan"),
+        split: split.toggle,
+        escape: () => tools.cancelStroke() || split.close() || strokes.cancel() || exampleLayer.deselect() || area.stop() || suggestions.leave() || tools.setTool("pan"),
     });
     showColors(layer);
     return { map, layer, loader, tools };
@@ -130,10 +139,12 @@ function showColors(layer) {
     const draw = () => {
         frame = 0;
         if (!state.tree) return;
-        const { tree, clusterOf, table, completedTable, prediction, palette, mode } = state;
+        const { tree, clusterOf, table, completedTable, prediction, palette, splitPreview, splits } = state;
+        const mode = splitPreview ? "clusters" : state.mode;
+        const colors = colorTexels(tree, clusterOf, completedTable, palette, mode);
         layer.setTables(state.segmentation.id, {
             mode,
-            colors: colorTexels(tree, clusterOf, completedTable, palette, mode),
+            colors: tintParts(colors, splitPreview, clusterOf.length, splits),
             keys: mode === "outlines" ? outlineKeys(clusterOf, completedTable, palette) : null,
             certainty: certaintyTexels(table, completedTable, prediction, palette),
         });
@@ -141,7 +152,7 @@ function showColors(layer) {
     const soon = () => {
         frame ||= requestAnimationFrame(draw);
     };
-    for (const event of ["clusters", "table", "classes", "mode", "completion", "prediction"]) state.on(event, soon);
+    for (const event of ["clusters", "table", "classes", "mode", "completion", "prediction", "split"]) state.on(event, soon);
     layer.flushColors = () => {
         cancelAnimationFrame(frame);
         draw();
@@ -157,7 +168,7 @@ class TreeLoader {
         this.parts = parts;
         this.loadStatistics = throttled(() => this.#loadStatistics().catch(toastError), STATISTICS_PAUSE);
         sync.on("statistics", ({ segmentation }) => segmentation === state.segmentation?.id && this.loadStatistics());
-        sync.on("applied", ({ event }) => event.project && state.tree && this.loadStatistics());
+        sync.on("applied", ({ event }) => (event.project || event.splits) && state.tree && this.loadStatistics());
         state.on("segmentations", () => this.update().catch(toastError));
     }
 

@@ -4,16 +4,18 @@
  *
  * Events: "state" (all anew), "classes", "table" (class of leaves), "clusters" (cut or tree), "mode", "active", "aoi",
  * "project", "segmentations", "progress", "statistics", "history" (undo, redo, pending), "completion" (settings of the
- * completed map), "prediction" (the decoder's table).
+ * completed map), "prediction" (the decoder's table), "splits" (which leaves there are), "split" (one being tried out).
  */
-import { extentsByClass, prefixSums, rangeTotal } from "./model/areas.js";
+import { extentsByClass, prefixSums } from "./model/areas.js";
 import { liveClasses } from "./model/classes.js";
+import { Clusters } from "./model/clusters.js";
 import { classOfLeaf, completedTable, DEFAULT_COMPLETION } from "./model/completion.js";
 import { Emitter } from "./model/emitter.js";
 import { aoiAfter, classesAfter, completionAfter, sequence, tableAfter } from "./model/history.js";
 import { paletteOf } from "./model/lookup.js";
-import { valueOver, withChanges } from "./model/ranges.js";
-import { clampCut, clusterOfLeaves } from "./model/tree.js";
+import { withChanges } from "./model/ranges.js";
+import { clicksAfter, extendTable, NO_SPLITS, painted, splitsAfter } from "./model/splits.js";
+import { clampCut } from "./model/tree.js";
 
 export const DEFAULT_CUT = 40;
 export const MAX_CUT = 4096;
@@ -44,6 +46,12 @@ export class ProjectState extends Emitter {
     #completion = DEFAULT_COMPLETION;
     #thresholdPreview = null; // while the slider is being dragged
     #prediction = null;
+    #baseTree = null;
+    clusters = null; // of the cut, once the tree is there
+    #splits = NO_SPLITS;
+    #clicks = [];
+    #ownClicks = new Map(); // client id of a command that waits -> its click
+    splitPreview = null; // {parts: ranges of each}: a split that is being tried out
 
     // ---- what the server says ------------------------------------------------------------------------------------
 
@@ -66,15 +74,40 @@ export class ProjectState extends Emitter {
         this.#classes = message.classes;
         this.#table = table;
         this.#completion = message.completion ?? DEFAULT_COMPLETION;
+        this.#clicks = clicksAfter([], { all: message.clicks ?? [] });
+        const changedSplits = this.#takeSplits(
+            message.splits ?? { ...NO_SPLITS, version: message.segmentation?.version ?? 0 },
+        );
         this.#forgetTables();
         if (changedTree) {
             this.tree = null;
+            this.#baseTree = null;
+            this.clusters = null;
             this.clusterOf = null;
             this.statistics = null;
         }
+        this.#refine();
         this.#keepActiveClass();
         const events = ["state", "classes", "table", "aoi", "project", "segmentations", "completion", "prediction", "history"];
         for (const event of events) this.emit(event);
+        if (changedSplits) this.emit("splits");
+        if (this.tree) this.emit("clusters");
+    }
+
+    /** @returns {boolean} whether other leaves are there now */
+    #takeSplits(splits) {
+        const changed = splits.version !== this.#splits.version;
+        this.#splits = splits;
+        if (this.segmentation) this.segmentation = { ...this.segmentation, version: splits.version };
+        return changed;
+    }
+
+    /** Cut the tree anew, with the splits that hold. */
+    #refine() {
+        if (!this.#baseTree) return;
+        this.clusters = new Clusters(this.#baseTree, this.splits, this.cut);
+        this.tree = this.clusters.tree;
+        this.clusterOf = this.clusters.of;
     }
 
     /**
@@ -92,7 +125,17 @@ export class ProjectState extends Emitter {
         this.number = event.number;
         this.canUndo = event.can_undo;
         this.canRedo = event.can_redo;
-        if (event.changes?.length && this.#table) this.#table = withChanges(this.#table, event.changes);
+        const changedSplits = event.splits ? this.#takeSplits(event.splits) : false;
+        if (this.#table) {
+            this.#table = extendTable(this.#table, this.#splits);
+            // Whoever gives a class to leaves gives it to their children too; other edits name each of them.
+            const isAssignment = event.kind?.startsWith("leaves.");
+            const apply = (changes) =>
+                isAssignment ? painted(this.#table, changes, this.#splits) : withChanges(this.#table, changes);
+            if (event.changes?.length) this.#table = apply(event.changes);
+        }
+        this.#clicks = clicksAfter(this.#clicks, event.clicks);
+        if (event.splits || settled?.type === "cluster.split") this.#refine();
         if (event.classes) this.#classes = event.classes;
         if (event.project) this.project = { ...this.project, ...event.project };
         if (event.project?.completion) this.#completion = event.project.completion;
@@ -105,6 +148,8 @@ export class ProjectState extends Emitter {
             this.emit("aoi");
         }
         if (event.project?.completion || settled?.type === "completion.set") this.emit("completion");
+        if (changedSplits) this.emit("splits");
+        if (event.splits || settled?.type === "cluster.split") this.emit("clusters");
         this.emit("history");
         return order;
     }
@@ -132,9 +177,9 @@ export class ProjectState extends Emitter {
     }
 
     setTree(tree) {
-        this.tree = tree;
+        this.#baseTree = tree;
         this.cut = clampCut(tree, this.cut);
-        this.clusterOf = clusterOfLeaves(tree, this.cut);
+        this.#refine();
         this.emit("clusters");
     }
 
@@ -156,7 +201,6 @@ export class ProjectState extends Emitter {
             ...statistics,
             values,
             inArea: statistics.areaM2 !== null, // m², else pixels
-            pixelSums: prefixSums(statistics.pixels),
             valueSums: prefixSums(values),
         };
         this.emit("statistics");
@@ -195,6 +239,7 @@ export class ProjectState extends Emitter {
         const index = clientId ? this.pending.findIndex((command) => command.client_id === clientId) : -1;
         if (index < 0) return null;
         this.#forgetTables();
+        this.#ownClicks.delete(clientId);
         return this.pending.splice(index, 1)[0];
     }
 
@@ -205,6 +250,10 @@ export class ProjectState extends Emitter {
         if (types.some((type) => type.startsWith("class."))) this.emit("classes");
         if (types.some((type) => type.startsWith("leaves.") || type.startsWith("class."))) this.emit("table");
         if (types.includes("aoi.set")) this.emit("aoi");
+        if (types.includes("cluster.split")) {
+            this.#refine();
+            this.emit("clusters");
+        }
         if (types.includes("completion.set")) this.emit("completion");
         this.emit("history");
     }
@@ -230,7 +279,8 @@ export class ProjectState extends Emitter {
         const preview = this.preview
             ? [{ ...this.preview, type: "leaves.assign", segmentation: this.segmentation?.id }]
             : [];
-        this.#shownTable ??= tableAfter(this.#table, [...this.pending, ...preview], this.segmentation?.id);
+        const commands = [...this.pending, ...preview];
+        this.#shownTable ??= tableAfter(this.#table, commands, this.segmentation?.id, this.#splits);
         return this.#shownTable;
     }
 
@@ -270,27 +320,50 @@ export class ProjectState extends Emitter {
         return this.classes.find((label) => label.number === number && number > 0) ?? null;
     }
 
-    /** @returns {{node: number, low: number, high: number} | null} */
+    /** @returns {{node: number, low: number, high: number, ranges: number[][]} | null} */
     clusterOfLeaf(leaf) {
-        if (leaf === null || !this.clusterOf || leaf >= this.clusterOf.length) return null;
-        const node = this.clusterOf[leaf];
-        return { node, low: this.tree.low[node], high: this.tree.high[node] };
+        return this.clusters?.at(leaf) ?? null;
+    }
+
+    /** Leaves and clusters that were split, pending commands included. */
+    get splits() {
+        return splitsAfter(this.#splits, this.pending, this.segmentation?.id);
+    }
+
+    /** Clicks that are examples still, and those that wait for the server. */
+    get clicks() {
+        return [...this.#clicks.filter((click) => this.classOf(click.class)), ...this.#ownClicks.values()];
+    }
+
+    rememberClick(clientId, click) {
+        this.#ownClicks.set(clientId, click);
+    }
+
+    /** What a click of the active class stands for: see `meantBy`. */
+    meantBy(leaf, point) {
+        return this.clusters.meantBy({ leaf, point, class: this.activeClass }, this.clicks, this.table);
+    }
+
+    /** Show a split before it is made; null ends it. */
+    setSplitPreview(preview) {
+        this.splitPreview = preview;
+        this.emit("split");
     }
 
     /** The class that the whole cluster shows: a class, null where it has none, or "mixed". */
-    classOfCluster({ low, high }) {
-        if (!this.completedTable) return null;
-        const number = valueOver(this.completedTable, low, high);
+    classOfCluster({ node }) {
+        if (!this.completedTable || !this.clusters) return null;
+        const number = this.clusters.valueOf(this.completedTable, node);
         return number === null ? "mixed" : this.classOf(number);
     }
 
-    /** Area (m², or pixels without CRS) and share of leaves [low, high). */
-    extent({ low, high }) {
+    /** Area (m², or pixels without CRS) and share of a cluster. */
+    extent({ node }) {
         if (!this.statistics) return null;
-        const { valueSums, pixelSums, inArea } = this.statistics;
+        const { values, pixels, valueSums, inArea } = this.statistics;
         const total = valueSums[valueSums.length - 1];
-        const value = rangeTotal(valueSums, low, high);
-        return { value, inArea, share: total ? value / total : NaN, pixels: rangeTotal(pixelSums, low, high) };
+        const value = this.clusters.sumOf(values, node);
+        return { value, inArea, share: total ? value / total : NaN, pixels: this.clusters.sumOf(pixels, node) };
     }
 
     /** Area and share of every class, `predicted` of it by the decoder; number 0 stands for "unlabelled". */
@@ -314,7 +387,7 @@ export class ProjectState extends Emitter {
         const next = this.tree ? clampCut(this.tree, cut) : Math.max(2, Math.round(cut));
         if (next === this.cut) return;
         this.cut = next;
-        if (this.tree) this.clusterOf = clusterOfLeaves(this.tree, next);
+        this.#refine();
         this.emit("clusters");
     }
 

@@ -11,7 +11,7 @@ const defaults = {
     step: 3, // CSS pixels between samples along a stroke
 };
 
-/** Events: "tool" (name), "hover" (cluster or null, leaf or null, point, whether the cluster is the same). */
+/** Events: "tool" (name), "pick" (cluster and leaf that are to be split), "hover" (cluster or null, leaf or null, point, whether the cluster is the same). */
 export class Tools extends Emitter {
     #stroke = null;
     #last = null; // last pointer position over the map
@@ -46,7 +46,7 @@ export class Tools extends Emitter {
         });
         map.on("move zoom", () => this.#queueHover());
         this.layer.on("blocks", () => this.#queueHover());
-        this.state.on("clusters", () => this.#queueHover());
+        for (const event of ["clusters", "split"]) this.state.on(event, () => this.#queueHover());
     }
 
     /** What the stroke tool says of pixels: "for" or "against" the active class; null with another tool. */
@@ -58,6 +58,7 @@ export class Tools extends Emitter {
         if (tool === this.tool) return;
         this.tool = tool;
         this.container.classList.toggle("painting", tool === "paint");
+        this.container.classList.toggle("splitting", tool === "split");
         this.emit("tool", tool);
     }
 
@@ -104,7 +105,9 @@ export class Tools extends Emitter {
     #setHover(cluster, leaf = null) {
         const same = cluster?.low === this.hovered?.low && cluster?.high === this.hovered?.high;
         this.hovered = cluster;
-        this.layer.setHover(cluster ? [cluster.low, cluster.high] : null);
+        // The light would drown the colors of a split that is being tried out.
+        const isLit = cluster && !this.state.splitPreview;
+        this.layer.setHover(isLit ? this.state.clusters.lightsOf(cluster.node) : null);
         this.emit("hover", { cluster, leaf, point: this.#last, same });
     }
 
@@ -117,14 +120,15 @@ export class Tools extends Emitter {
         const cluster = this.clusterAt(containerPoint);
         if (originalEvent.pointerType === "touch") this.#setLast(containerPoint);
         if (!cluster) return;
-        if (originalEvent.shiftKey) this.#erase(containerPoint);
+        if (this.tool === "split") this.emit("pick", { cluster, leaf: this.layer.leafAt(containerPoint) });
+        else if (originalEvent.shiftKey) this.#erase(containerPoint);
         else if (originalEvent.altKey) this.#pick(containerPoint);
-        else this.commands.assign([[cluster.low, cluster.high]], this.#pixelAt(containerPoint));
+        else this.commands.click(this.layer.leafAt(containerPoint), this.#pixelAt(containerPoint));
     }
 
     #erase(point) {
         const cluster = this.clusterAt(point);
-        if (cluster) this.commands.unassign([[cluster.low, cluster.high]], this.#pixelAt(point));
+        if (cluster) this.commands.unassign(cluster.ranges, this.#pixelAt(point));
     }
 
     #pick(point) {
@@ -174,14 +178,14 @@ export class Tools extends Emitter {
     #sample(point) {
         const cluster = this.clusterAt(point);
         if (!cluster || this.#stroke.clusters.has(cluster.node)) return;
-        this.#stroke.clusters.set(cluster.node, [cluster.low, cluster.high]);
+        this.#stroke.clusters.set(cluster.node, cluster.ranges);
         if (this.#stroke.moved) this.#preview();
     }
 
     /** The stroke shows in its class at once; it becomes one edit when the button is released. */
     #preview() {
         const { erase, clusters } = this.#stroke;
-        this.state.setPreview({ ranges: mergeRanges([...clusters.values()]), class: erase ? 0 : this.state.activeClass });
+        this.state.setPreview({ ranges: mergeRanges([...clusters.values()].flat()), class: erase ? 0 : this.state.activeClass });
     }
 
     #showTrail() {
@@ -198,7 +202,7 @@ export class Tools extends Emitter {
         this.#endStroke();
         if (!stroke.moved) return; // a click, which comes by itself
         this.#swallowClick();
-        const ranges = [...stroke.clusters.values()];
+        const ranges = [...stroke.clusters.values()].flat();
         const point = this.#pixelAt(stroke.points[0]);
         if (stroke.erase) this.commands.unassign(ranges, point);
         else this.commands.assign(ranges, point);

@@ -193,8 +193,13 @@ describe("completed map of the project", () => {
         assert.same(state.classOfLeaf(0), { class: 1, source: "predicted", certainty: 200 / 255 });
         assert.equal(state.classOfLeaf(null), null);
         assert.equal(state.classOfLeaf(2), null);
-        assert.equal(state.classOfCluster({ low: 0, high: 1 }).name, "Water");
-        assert.equal(state.classOfCluster({ low: 0, high: 2 }), "mixed");
+        const rgb = new Uint8Array(9);
+        const [parent, low, high] = [[2, 2, 2], [0, 1, 0], [1, 2, 2]].map((values) => Uint32Array.from(values));
+        state.setTree({ nLeaves: 2, version: 0, parent, low, high, rgb });
+        state.setCut(2);
+        assert.equal(state.classOfCluster(state.clusterOfLeaf(0)).name, "Water");
+        state.setCut(1);
+        assert.equal(state.classOfCluster(state.clusterOfLeaf(0)), "mixed");
         assert(!state.hasAssignments(1), "a prediction is no assignment");
     });
 });

@@ -136,11 +136,11 @@ describe("project state", () => {
         const state = loaded([1, 1, 0, 1]);
         state.setCut(2);
         state.setStatistics({ complete: true, pixels: Float64Array.of(1, 2, 3, 4), areaM2: Float64Array.of(10, 20, 30, 40) });
-        assert.same(state.clusterOfLeaf(3), { node: 4, low: 2, high: 4 });
+        assert.same(state.clusterOfLeaf(3), { node: 4, low: 2, high: 4, ranges: [[2, 4]] });
         assert.equal(state.clusterOfLeaf(null), null);
-        assert.equal(state.classOfCluster({ low: 0, high: 2 }).name, "Water");
-        assert.equal(state.classOfCluster({ low: 2, high: 4 }), "mixed");
-        assert.same(state.extent({ low: 2, high: 4 }), { value: 70, inArea: true, share: 0.7, pixels: 7 });
+        assert.equal(state.classOfCluster({ node: 5 }).name, "Water");
+        assert.equal(state.classOfCluster({ node: 4 }), "mixed");
+        assert.same(state.extent({ node: 4 }), { value: 70, inArea: true, share: 0.7, pixels: 7 });
         assert.equal(state.classExtents().get(1).value, 70);
         assert.close(state.classExtents().get(0).share, 0.3, 1e-12);
     });

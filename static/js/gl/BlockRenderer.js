@@ -19,6 +19,8 @@ export class BlockRenderer {
         this.colors = this.#table(gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE);
         this.keys = this.#table(gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT);
         this.certainty = this.#table(gl.RG8, gl.RG, gl.UNSIGNED_BYTE);
+        this.lights = this.#table(gl.R8, gl.RED, gl.UNSIGNED_BYTE);
+        this.lit = null; // the mask that is in there
         gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
         gl.enable(gl.DEPTH_TEST);
         gl.depthFunc(gl.LESS); // places drawn once are not drawn again
@@ -123,7 +125,7 @@ export class BlockRenderer {
      * @param {object[]} blocks in order of preference: where two cover a place, the first one shows
      * @param {{width: number, height: number, scaleX: number, scaleY: number, x: number, y: number}} view device
      *     pixels of a plane position (X, Y): (X * scaleX + x, Y * scaleY + y)
-     * @param {{mode: string, hover: number[] | null, lineWidth: number, hatch: number}} style device pixels; hatch 0:
+     * @param {{mode: string, hover: Uint8Array | null, lineWidth: number, hatch: number}} style device pixels; hatch 0:
      *     predicted leaves look like assigned ones
      */
     draw(blocks, view, style) {
@@ -133,7 +135,11 @@ export class BlockRenderer {
         gl.viewport(0, 0, view.width, view.height);
         gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
         gl.useProgram(program);
-        [this.colors.texture, this.keys.texture, this.certainty.texture].forEach((texture, index) => {
+        if (style.hover && style.hover !== this.lit) {
+            this.#fill(this.lights, style.hover);
+            this.lit = style.hover;
+        }
+        [this.colors.texture, this.keys.texture, this.certainty.texture, this.lights.texture].forEach((texture, index) => {
             gl.activeTexture(gl.TEXTURE1 + index);
             gl.bindTexture(gl.TEXTURE_2D, texture);
         });
@@ -142,6 +148,8 @@ export class BlockRenderer {
         gl.uniform1i(uniforms.colors, 1);
         gl.uniform1i(uniforms.keys, 2);
         gl.uniform1i(uniforms.certainties, 3);
+        gl.uniform1i(uniforms.lights, 4);
+        gl.uniform1i(uniforms.hovering, style.hover ? 1 : 0);
         gl.uniform4fv(uniforms["ramp[0]"], CERTAINTY_RAMP.flat());
         gl.uniform2f(uniforms.canvas, view.width, view.height);
         gl.uniform2f(uniforms.scale, view.scaleX, view.scaleY);
@@ -150,7 +158,6 @@ export class BlockRenderer {
         gl.uniform1f(uniforms.hatch, style.hatch);
         // Stripes stick to the ground while the map is dragged.
         gl.uniform1f(uniforms.hatchPhase, style.hatch ? (view.x + view.y) % style.hatch : 0);
-        gl.uniform2ui(uniforms.hover, style.hover?.[0] ?? 0, style.hover?.[1] ?? 0);
         prepared.forEach(([block, own], index) => {
             gl.bindTexture(gl.TEXTURE_2D, own.texture);
             gl.bindVertexArray(own.array);
@@ -188,6 +195,7 @@ export class BlockRenderer {
         gl.deleteTexture(this.colors.texture);
         gl.deleteTexture(this.keys.texture);
         gl.deleteTexture(this.certainty.texture);
+        gl.deleteTexture(this.lights.texture);
         gl.deleteProgram(this.shader.program);
     }
 }

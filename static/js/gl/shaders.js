@@ -35,7 +35,8 @@ uniform ivec2 limit;         // last texel, column and row, that may be read
 uniform bool overview;       // texels stand for several pixels: always average
 uniform bool partial;        // texels without a leaf may only be missing yet
 uniform int drawing;         // one of DRAW
-uniform uvec2 hover;         // leaves [low, high) that light up
+uniform bool hovering;
+uniform sampler2D lights;    // 256 x 256: above 0 for the leaves that light up
 uniform float lineWidth;     // device pixels
 uniform float hatch;         // device pixels from one stripe over predicted leaves to the next; 0: none
 uniform float hatchPhase;    // device pixels
@@ -56,7 +57,7 @@ ivec2 entry(uint leaf) {
 }
 
 bool lit(uint leaf) {
-    return leaf >= hover.x && leaf < hover.y;
+    return hovering && texelFetch(lights, entry(leaf), 0).r > 0.0;
 }
 
 int sourceOf(uint leaf) {

@@ -182,10 +182,13 @@ export class ClusterLayer extends Emitter {
         this.redraw();
     }
 
-    /** Light up leaves [low, high) everywhere, or nothing. */
-    setHover(range) {
-        if (range?.[0] === this.hover?.[0] && range?.[1] === this.hover?.[1]) return;
-        this.hover = range;
+    /**
+     * Light up leaves everywhere, or nothing.
+     * @param {Uint8Array | null} lights one byte for each of 65,536 numbers, above 0 for those that light up; never changed
+     */
+    setHover(lights) {
+        if (lights === this.hover) return;
+        this.hover = lights;
         this.redraw();
     }
 
@@ -234,7 +237,7 @@ export class ClusterLayer extends Emitter {
         });
     }
 
-    /** @param {{hover?: number[] | null, hatch?: boolean}} only what a reading of colors leaves out */
+    /** @param {{hover?: Uint8Array | null, hatch?: boolean}} only what a reading of colors leaves out */
     drawNow({ hover = this.hover, hatch = true } = {}) {
         this.#swap();
         const { map, canvas } = this;

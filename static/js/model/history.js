@@ -2,10 +2,10 @@
  * Optimistic edits: what the server confirmed plus what this browser has sent and not heard back. Everything shown is
  * recomputed from the two, so an event that disagrees with a guess simply wins.
  */
-import { withChanges } from "./ranges.js";
+import { NO_SPLITS, painted } from "./splits.js";
 
 /** What a pending command would do to the table of `segmentation`. */
-export function tableAfter(table, pending, segmentation) {
+export function tableAfter(table, pending, segmentation, splits = NO_SPLITS) {
     if (!table) return table;
     const changes = [];
     for (const command of pending) {
@@ -13,7 +13,7 @@ export function tableAfter(table, pending, segmentation) {
         if (command.type === "leaves.assign") for (const [a, b] of command.ranges) changes.push([a, b, command.class]);
         if (command.type === "leaves.unassign") for (const [a, b] of command.ranges) changes.push([a, b, 0]);
     }
-    return changes.length ? withChanges(table, changes) : table;
+    return changes.length ? painted(table, changes, splits) : table;
 }
 
 /** What pending commands would do to the list of classes; one still to be created has number 0. */

@@ -31,6 +31,7 @@ class Project:
     undone: list[tuple] = field(default_factory=list)
     before: list[tuple] = field(default_factory=list)
     commands: list[dict[str, Any]] = field(default_factory=list)
+    suggestions_error: str = ""
     segmentation_state: str = "complete"
     extra_segmentations: list[dict[str, Any]] = field(default_factory=list)
     offered: int | None = None
@@ -39,6 +40,7 @@ class Project:
     marks: list[dict[str, Any]] = field(default_factory=list)  # as the list of examples has them
     successor: bool = False  # whether there is another segmentation, of other leaves
     adopted: int = 0  # 1: the successor
+    clusters: list[list[Any]] = field(default_factory=list)  # those that were split, as the protocol lists them
 
     @property
     def number(self) -> int:
@@ -81,6 +83,8 @@ class Project:
             "segmentation": self.segmentation(),
             "segmentations": self.segmentations(),
             "completion": self.completion,
+            "splits": self.splits(),
+            "clicks": self.clicks(),
             "table": base64.b64encode(zlib.compress(self.table.tobytes())).decode(),
             "can_undo": bool(self.before),
             "can_redo": bool(self.undone),
@@ -97,7 +101,18 @@ class Project:
             dict(self.examples),
             self.adopted,
             list(self.marks),
+            list(self.clusters),
         )
+
+    def splits(self) -> dict[str, Any]:
+        return {"version": 0, "leaves": [], "clusters": self.clusters}
+
+    def clicks(self) -> list[list[int]]:
+        """The clicks that are examples still, each with its leaf."""
+        marks = [mark for mark in self.marks if mark["kind"] == "click"]
+        points = [(mark, *mark["points"][0]) for mark in marks]
+        leaves = self.leaves.leaves
+        return [[mark["number"], row, col, mark["class"], int(leaves[row, col])] for mark, row, col in points]
 
     def apply(self, command: dict[str, Any]) -> dict[str, Any]:
         """The event that answers a command; a repeat gets the first one again."""
@@ -112,9 +127,16 @@ class Project:
             if not source:
                 raise RejectedError("nothing", f"There is nothing to {kind[5:]}.")
             target.append(old)
-            self.table, self.classes, self.aoi, self.completion, self.examples, self.adopted, self.marks = (
-                source.pop()
-            )
+            (
+                self.table,
+                self.classes,
+                self.aoi,
+                self.completion,
+                self.examples,
+                self.adopted,
+                self.marks,
+                self.clusters,
+            ) = source.pop()
         else:
             self._change(kind, command)
             self.marks = [*self.marks, *marks_of(command, self.number + 1)]
@@ -137,6 +159,8 @@ class Project:
             }
             if (self.aoi, self.completion) != old[2:4]
             else None,
+            "splits": self.splits(),
+            "clicks": {"all": self.clicks()},
             "reload": kind == "segmentation.adopt" or self.adopted != old[5],
             "can_undo": bool(self.before),
             "can_redo": bool(self.undone),
@@ -165,6 +189,9 @@ class Project:
             for low, high in command["ranges"]:
                 self.table[low:high] = 0
             self._learn(command, 0)
+        elif kind == "cluster.split":
+            kept = [one for one in self.clusters if one[:2] != command["range"]]
+            self.clusters = [*kept, [*command["range"], command["parts"]]]
         elif kind == "class.create":
             if command["name"] == "refuse me":
                 raise RejectedError("conflict", "The name “refuse me” is refused, for the test.")
