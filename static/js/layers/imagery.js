@@ -58,6 +58,11 @@ export class Imagery {
         this.layer.addTo(this.map);
     }
 
+    /** Address of one tile, in the bands and stretch that are shown. */
+    urlOf(tile) {
+        return `${L.Util.template(this.tileUrl, tile)}?${this.query ?? ""}`;
+    }
+
     setOpacity(opacity) {
         this.#opacity = opacity;
         this.layer?.setOpacity(opacity);

@@ -30,6 +30,7 @@ from segmentation.errors import SegmentationError
 from tests.browser.map_fixture.completion import certainty_answer, frame
 from tests.browser.map_fixture.examples import LEGENDS, read_import
 from tests.browser.map_fixture.project import Project, RejectedError
+from tests.browser.map_fixture.suggestions import suggestions_answer
 from tests.browser.map_fixture.world import N_LEAVES, World, statistics_bytes, tree_bytes
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -144,6 +145,13 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
                 {"type": "rest", "path": path, "query": query}
             )
             return 409, "application/json", b'{"detail": "A project shows this segmentation."}', False
+        case ["api", "projects", number, "suggestions"]:
+            project = PROJECTS[int(number)].project
+            project.commands.append({"type": "rest", "path": path, "query": query})
+            if project.suggestions_error:
+                return 409, "application/json", json.dumps({"detail": project.suggestions_error}).encode(), False
+            found = suggestions_answer(project, int(query["count"][0]))
+            return 200, "application/json", json.dumps(found).encode(), False
         case ["api", "projects", number, "certainty"]:
             project = PROJECTS[int(number)].project
             low, high = int(query["low"][0]), int(query["high"][0])
