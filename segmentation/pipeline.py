@@ -27,6 +27,7 @@ from segmentation.clustering.superpixels import default_superpixel_px, find_supe
 from segmentation.errors import CancelledError, InvalidArgumentError
 from segmentation.features.normalize import BandScaling, FeatureScaling
 from segmentation.learning.encoder import Encoder
+from segmentation.learning.general import general_network
 from segmentation.learning.plan import LearningPlan, fit_features, plan_learning, read_encoder
 from segmentation.learning.training import TrainingProgress
 from segmentation.pyramid import NODATA_LEAF
@@ -94,7 +95,8 @@ def segment(
     seed : int
         The same image, parameters, seed and device give the same leaves.
     mode : "best" or "fast"
-        "best" learns features from the scene itself before it is divided; "fast" never trains.
+        "best" learns features from the scene itself before it is divided, starting from the network that comes with
+        ClusterNet where it knows the bands (red, green, blue, with or without near infrared); "fast" never trains.
     bands : sequence of int, optional
         Band numbers from 1; all by default.
     superpixel_px : int, optional
@@ -106,8 +108,8 @@ def segment(
     network : path, optional
         A trained network (see `segmentation.learning`) whose embedding joins the filter bank, in either mode.
     train_seconds : float, optional
-        Budget of the training on this scene, which starts from ``network`` if there is one; by default 60 in mode "best"
-        without a network, else 0. It becomes a number of steps by timing a few.
+        Budget of the training on this scene, which starts from ``network`` if one is given; by default 60 in mode "best"
+        without one, else 0. It becomes a number of steps by timing a few.
     train_steps : int, optional
         That number itself, 0 for none: the same steps give the same result on the same device and number of threads.
     device : str
@@ -147,6 +149,8 @@ def segment(
         run = _Run(scene, Path(store), seed, bands, superpixel_px, n_leaves, aoi, choose_device(device))
         run.report, run.cancelled, run.wanted = progress, cancelled, wanted
         run.plan = plan
+        if mode == "best" and network is None:
+            plan.network = general_network([scene.band_roles[band - 1] for band in run.bands])
         plan.check_bands(run.reader.n_bands)
         run.parameters |= {"mode": mode, **plan.parameters}
         before = torch.get_num_threads()
@@ -215,6 +219,7 @@ class _Run:
         self.georeference = Georeference(scene.transform, scene.crs, scene.height, scene.width)
         if aoi is not None:
             self.aoi = self.georeference.validate_aoi(aoi)
+        self.bands = list(range(1, scene.n_bands + 1) if bands is None else bands)
         self.reader = BlockReader(scene, bands)
         self.parameters: dict[str, Any] = {
             "bands": None if bands is None else list(bands),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,16 @@ class Encoder(nn.Module):
     def n_parameters(self) -> int:
         """Number of trained weights."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def reordered(self, order: Sequence[int]) -> Encoder:
+        """Copy that takes its channels in another order: its channel i is this one's channel ``order[i]``."""
+        twin = copy.deepcopy(self)
+        weight = twin.get_parameter("fine.0.conv.weight")
+        with torch.no_grad():
+            weight.copy_(
+                weight[:, [*order, self.n_channels]]
+            )  # the last input plane tells where there is data
+        return twin
 
     def levels(self, image: Tensor) -> list[Tensor]:
         """Planes of the three levels.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,6 +24,7 @@ __all__ = ["Network", "load_network", "read_tensors", "write_tensors"]
 
 _FORMAT = "1"
 _MAX_BYTES = 64 * 1024 * 1024  # ours are below one; a larger file is none of ours
+_MAX_CHANNELS = 64  # ours have eight at most
 _ENTRY = "clusternet"
 
 
@@ -88,15 +90,19 @@ def load_network(path: str | Path) -> Network:
         widths = tuple(shape["widths"])
         if len(widths) != 3 or not all(0 < width <= 512 for width in (*widths, shape["n_features"])):
             raise ValueError(f"widths {widths}")
-        encoder = Encoder(int(shape["n_channels"]), widths, int(shape["n_features"]))
+        n_bands, lists = int(description["n_bands"]), description["normalization"]
+        scaling = None if lists is None else _from_lists(lists)
+        n_channels = n_bands if scaling is None else scaling.n_channels
+        # Checked before anything is made of that size.
+        if not 0 < n_channels <= min(n_bands, _MAX_CHANNELS) or int(shape["n_channels"]) != n_channels:
+            raise ValueError(f"{shape['n_channels']} channels of {n_bands} bands")
+        if scaling is not None:
+            _check_scaling(scaling, n_bands)
+        encoder = Encoder(n_channels, widths, int(shape["n_features"]))
         encoder.load_state_dict(tensors)
-        scaling = description["normalization"]
-        return Network(
-            encoder.eval(),
-            int(description["n_bands"]),
-            None if scaling is None else _from_lists(scaling),
-            description["training"],
-        )
+        if not all(torch.isfinite(value).all() for value in encoder.state_dict().values()):
+            raise ValueError("weights that are no numbers")
+        return Network(encoder.eval(), n_bands, scaling, description["training"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise NetworkError(
             f"The network {path} is damaged or of another program ({str(error)[:200]}); train it again."
@@ -147,6 +153,20 @@ def _as_lists(scaling: BandScaling) -> dict[str, Any]:
         "scale": scaling.scale.tolist(),
         "components": None if scaling.components is None else scaling.components.tolist(),
     }
+
+
+def _check_scaling(scaling: BandScaling, n_bands: int) -> None:
+    """Raise ValueError where it is not one of ``n_bands`` bands."""
+    shapes = [scaling.center.shape, scaling.scale.shape]
+    if shapes != [(n_bands,)] * 2:
+        raise ValueError(f"scaling of shapes {shapes} for {n_bands} bands")
+    parts = [scaling.center, scaling.scale]
+    if scaling.components is not None:
+        if scaling.components.ndim != 2 or scaling.components.shape[1] != n_bands:
+            raise ValueError(f"components of shape {scaling.components.shape} for {n_bands} bands")
+        parts.append(scaling.components)
+    if not all(np.isfinite(part).all() for part in parts) or not (scaling.scale > 0).all():
+        raise ValueError("a scaling that is not finite, or not positive")
 
 
 def _from_lists(lists: dict[str, Any]) -> BandScaling:

@@ -17,6 +17,7 @@ from segmentation.learning.encoder import Encoder
 from segmentation.learning.network import read_tensors, write_tensors
 from segmentation.learning.recipe import Recipe
 from segmentation.learning.training import Training, TrainingProgress
+from segmentation.memory import reuse_freed_memory
 from segmentation.rasters.windows import Window
 
 __all__ = ["learn_from_windows", "training_windows"]
@@ -103,14 +104,16 @@ def learn_from_windows(
         except FeatureMismatchError:  # of another version of the recipe: begin anew
             training = Training(windows, recipe, seed=seed, device=device, start=start)
     if steps is None:
-        steps = training.steps_within(seconds)
-    total = steps
+        with reuse_freed_memory():
+            steps = training.steps_within(seconds)
+    total = max(steps, training.recipe.rounds)
 
     def keep(state: dict[str, Any]) -> None:
         if checkpoint is not None:
             write_tensors(checkpoint, state, {"parameters": parameters or {}, "steps": total})
 
-    encoder = training.run(max(total, training.recipe.rounds), progress, cancelled, keep)
+    with reuse_freed_memory():
+        encoder = training.run(total, progress, cancelled, keep)
     return encoder, {
         "steps": total,
         "seed": seed,

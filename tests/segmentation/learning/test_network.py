@@ -17,7 +17,7 @@ def network(scaling=None):
 
 
 def test_what_is_saved_comes_back(tmp_path):
-    scaling = BandScaling(np.float32([1, 2]), np.float32([3, 4]), np.eye(2, dtype=np.float32))
+    scaling = BandScaling(np.float32([1, 2, 5]), np.float32([3, 4, 1]), np.eye(3, dtype=np.float32))
     for given in (network(), network(scaling)):
         given.save(tmp_path / "deep" / "n.safetensors")
         found = load_network(tmp_path / "deep" / "n.safetensors")
@@ -62,6 +62,14 @@ def test_a_missing_a_damaged_and_a_foreign_file(tmp_path):
         ({"architecture": {"n_channels": 3, "widths": [8, 12, 9999], "n_features": 8}}, "damaged"),
         ({"architecture": {"n_channels": 4, "widths": [8, 12, 16], "n_features": 8}}, "damaged"),
         ({"n_bands": None}, "damaged"),
+        ({"n_bands": 4}, "3 channels of 4 bands"),
+        ({"normalization": {"center": [1, 2], "scale": [1, 1], "components": None}}, "channels of 3 bands"),
+        ({"normalization": {"center": [1, 2, 3], "scale": [1, 1], "components": None}}, "scaling of shapes"),
+        ({"normalization": {"center": [1, 2, 3], "scale": [1, 1, 0], "components": None}}, "not positive"),
+        (
+            {"normalization": {"center": [1, 2, 3], "scale": [1, 1, 1], "components": [[1], [2], [3]]}},
+            "components of shape",
+        ),
     ],
 )
 def test_a_description_that_does_not_fit(tmp_path, change, message):
@@ -71,6 +79,15 @@ def test_a_description_that_does_not_fit(tmp_path, change, message):
     write_tensors(path, tensors, description | change)
     with pytest.raises(NetworkError, match=message):
         load_network(path)
+
+
+def test_weights_that_are_no_numbers(tmp_path):
+    broken = network()
+    with torch.no_grad():
+        next(broken.encoder.parameters())[0] = torch.nan
+    broken.save(tmp_path / "n.safetensors")
+    with pytest.raises(NetworkError, match="weights that are no numbers"):
+        load_network(tmp_path / "n.safetensors")
 
 
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):
