@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from segmentation.blockwork import BlockWork, Superpixels, leaf_sums
 from segmentation.class_maps import require_complete
 from segmentation.clustering.codebook import Codebook
+from segmentation.clustering.leaf_apart import tree_tables, with_leaf_apart
 from segmentation.errors import CancelledError, InvalidArgumentError, SegmentationError, UnreadableSceneError
 from segmentation.features.normalize import BandScaling, FeatureScaling
-from segmentation.learning.plan import read_encoder
+from segmentation.learning.plan import LearningPlan, read_encoder
 from segmentation.legend import UNKNOWN, ClassTable
 from segmentation.pipeline import choose_device, one_thread_each, read_codebook
 from segmentation.pyramid import NODATA_LEAF
@@ -62,9 +64,10 @@ def carry_to(
 ) -> Carried:
     """Segment another scene with the leaves of one that is segmented already.
 
-    Superpixels of the other scene take the nearest leaf of the source, with the same ids, means and merge tree, so that what was
-    said of a leaf there holds here. A superpixel that is farther from its nearest leaf than superpixels of the source
-    usually are (see `segmentation.reach`) is unknown: it goes to a leaf of its own, the last, which the merge tree joins last.
+    Superpixels of the other scene, described by the source's filters and network, take the nearest leaf of the source,
+    with the same ids, means and merge tree, so that what was said of a leaf there holds here. A superpixel that is farther
+    from its nearest leaf than superpixels of the source usually are (see `segmentation.reach`) is unknown: it goes to a leaf
+    of its own, the last, which the merge tree joins last.
 
     Parameters
     ----------
@@ -118,11 +121,15 @@ def carry_to(
         run = _Transfer(source, description, second, Path(store), choose_device(device))
         run.tell, run.cancelled = progress or (lambda share: None), cancelled or (lambda: False)
         n_threads = threads or os.cpu_count() or 1
-        with ThreadPoolExecutor(n_threads, initializer=one_thread_each) as pool:
-            reach = run.measure(pool, first, percentile)
-            if rescale:
-                run.rescale()
-            unknown = run.write(pool, reach)
+        before = torch.get_num_threads()
+        try:
+            with ThreadPoolExecutor(n_threads, initializer=one_thread_each) as pool:
+                reach = run.measure(pool, first, percentile)
+                if rescale:
+                    run.rescale()
+                unknown = run.write(pool, reach)
+        finally:
+            torch.set_num_threads(before)
     pixels = int(open_segmentation(store).statistics().pixels.sum())
     return Carried(unknown, pixels, reach.factor, remarks)
 
@@ -167,16 +174,18 @@ def _compare(first: Scene, second: Scene, rescale: bool) -> list[str]:
         raise InvalidArgumentError(
             f"{second.path.name} has {second.n_bands} bands, {first.path.name} {first.n_bands}; they must have the same bands."
         )
-    for band, (one, other) in enumerate(zip(first.band_roles, second.band_roles, strict=True), start=1):
-        if one and other and one != other:
-            raise InvalidArgumentError(
-                f"Band {band} is {one} in {first.path.name} and {other} in {second.path.name}; bring the bands into the same order."
-            )
     if first.dtype != second.dtype and not rescale:
         raise InvalidArgumentError(
             f"{first.path.name} holds {first.dtype}, {second.path.name} {second.dtype}, so equal numbers do not mean the same; "
             "give --rescale."
         )
+    # Roles of bands without names are guesses, which must not keep anyone from working.
+    named = zip(first.band_names, second.band_names, first.band_roles, second.band_roles, strict=True)
+    for band, (one_name, other_name, one, other) in enumerate(named, start=1):
+        if one_name and other_name and one and other and one != other:
+            raise InvalidArgumentError(
+                f"Band {band} is {one} in {first.path.name} and {other} in {second.path.name}; bring the bands into the same order."
+            )
     if first.gsd_m and second.gsd_m and not 1 / _SAME_GSD < first.gsd_m / second.gsd_m < _SAME_GSD:
         sizes = f"{first.gsd_m:.3g} m wide, one of {second.path.name} {second.gsd_m:.3g} m"
         same = "the same ground looks different then. Resample one to the other for a better map."
@@ -198,7 +207,8 @@ class _Transfer:
         self.features: FeatureScaling
         self.codebook: Codebook
         self.scaling, self.features, self.codebook = read_codebook(source, description)
-        self.encoder = read_encoder(source.path)
+        encoder = read_encoder(source.path)
+        self.encoder = None if encoder is None else encoder.to(device)
         self.bands = source.parameters["bands"]
         self.superpixel_px = int(source.parameters["superpixel_px"])
         self.scene = scene
@@ -307,8 +317,9 @@ class _Transfer:
                 "codebook/coarse": np.vstack([coarse, means[-1:]]).astype(np.float32),
                 "codebook/certainty": np.append(old.certainty, 0).astype(np.float32),
                 "codebook/spread": np.append(old.table("codebook/spread"), 0).astype(np.float32),
-                **_tree_with_unknown(old),
+                **tree_tables(with_leaf_apart(old.tree, _UNKNOWN_RGB)),
             },
+            lambda folder: LearningPlan(learned=old.learned).keep_encoder(self.work, folder),
         )
 
     def _describe_unknown(self, unknown: _Sums) -> None:
@@ -340,26 +351,3 @@ class _Sums:
         self.pixels += float(weights.sum())
         self.total += weights @ features
         self.squares += float(weights @ np.square(features, dtype=np.float64).sum(axis=1))
-
-
-def _tree_with_unknown(source: Segmentation) -> dict[str, NDArray[Any]]:
-    """The source's tree with one leaf more, which its new root joins to all the others."""
-    tree, n = source.tree, source.n_leaves
-    nodes = np.arange(2 * n - 1)
-    moved = np.where(nodes < n, nodes, nodes + 1)  # the new leaf is number n
-    parent = moved[tree.parent]
-    parent[tree.parent == nodes] = 2 * n
-    top = float(tree.height.max(initial=0.0))
-
-    def with_two(table: NDArray[Any], leaf: Any, root: Any) -> NDArray[Any]:
-        return np.concatenate(
-            [table[:n], np.array([leaf]), table[n:], np.array([root])], dtype=table.dtype, casting="unsafe"
-        )
-
-    return {
-        "tree/parent": with_two(parent.astype(np.uint32), 2 * n, 2 * n),
-        "tree/low": with_two(tree.low, n, 0),
-        "tree/high": with_two(tree.high, n + 1, n + 1),
-        "tree/height": with_two(tree.height, 0.0, 2 * top + 1),
-        "tree/rgb": with_two(tree.rgb, _UNKNOWN_RGB, tree.rgb[-1]),
-    }

@@ -235,7 +235,7 @@ def test_incomplete_and_missing_stores_are_refused(scene, tmp_path, call):
     assert (done.returncode, "There is no segmentation" in done.stderr) == (1, True)
     image, _, _ = scene
     with pytest.raises(KeyboardInterrupt):
-        segment(image, tmp_path / "part", mode="fast", progress=_stop_after_first_block, threads=1)
+        segment(image, tmp_path / "part", progress=_stop_after_first_block, threads=1)
     assert not open_segmentation(tmp_path / "part").complete
     done = call("classify", tmp_path / "part", "--clicks", "c.csv", "--out", tmp_path / "m.tif")
     assert (done.returncode, "is not complete; run segment again" in done.stderr) == (1, True)
