@@ -18,6 +18,7 @@ for _name in (
     "DATABASE_URL",
     "REDIS_URL",
     "BASEMAP_URL",
+    "LEARNING_SECONDS",
 ):
     os.environ.pop(_name, None)
 
@@ -29,3 +30,4 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real
 # A file, not memory: threads and sockets of a test then share it as the server's do.
 DATABASES["default"]["TEST"] = {"NAME": f"{_folder}/test.sqlite3"}
 MIN_FREE_BYTES = 0
+LEARNING = "manual"  # a test that wants the server to learn by itself says so

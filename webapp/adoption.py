@@ -26,11 +26,16 @@ ATTEMPTS = 5  # at carrying the classes over while others go on classifying
 
 
 def offered(project: Project) -> Segmentation | None:
-    """The newest complete segmentation of the scene, where it is newer than the adopted one."""
-    newest = Segmentation.objects.filter(scene_id=project.scene_id, state=Segmentation.State.COMPLETE)
+    """The newest complete segmentation of the scene, where it is newer than the adopted one.
+
+    None where the project had it before: whoever went back to an older one has seen it.
+    """
+    rows = Segmentation.objects.filter(scene_id=project.scene_id, state=Segmentation.State.COMPLETE)
     if project.segmentation_id is not None:
-        newest = newest.filter(pk__gt=project.segmentation_id)
-    return newest.order_by("-pk").first()
+        rows = rows.filter(pk__gt=project.segmentation_id)
+    newest = rows.order_by("-pk").first()
+    had = newest and project.edits.filter(kind=ADOPT, payload__segmentation=newest.pk).exists()
+    return None if had else newest
 
 
 def adopt_segmentation(user: User, project_id: int, client_id: str, *, segmentation: int) -> Edit:

@@ -18,6 +18,7 @@ from webapp.descriptions import describe_project, describe_scene
 from webapp.errors import MissingError, WebError, describe
 from webapp.example_api import router as example_router
 from webapp.models import Scene
+from webapp.network_api import router as network_router
 from webapp.permissions import projects_of, require_project, require_scene, scenes_of
 from webapp.segmentation_api import router as segmentation_router
 from webapp.uploads import clean_name, receive_scene
@@ -163,3 +164,4 @@ api.add_router("/scenes", scenes)
 api.add_router("/projects", projects_router)
 api.add_router("", segmentation_router)
 api.add_router("", example_router)
+api.add_router("", network_router)

@@ -19,9 +19,10 @@ logger = logging.getLogger(__name__)
 
 Ended = Callable[[str, str, Any], None]  # job, "done" | "killed" | "lost", the task's result
 
-# Segmenting uses every core by itself, so one at a time; imports go on beside it.
-SEGMENTING = "SEGMENTING"
-THREADS = 3
+# Segmenting uses every core by itself, so one at a time; imports go on beside it. Learning has a slot of its own, so that
+# no map waits for one: while both run, learning gives way (webapp/precedence.py).
+SEGMENTING, LEARNING = "SEGMENTING", "LEARNING"
+THREADS = 4
 
 _CONFIG = {
     # A worker's death is counted by the jobs themselves, which can then tell the user.
@@ -83,7 +84,7 @@ class Engine:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 security=True,  # a temporary certificate: other users of this machine cannot submit code
-                resources={SEGMENTING: 1},
+                resources={SEGMENTING: 1, LEARNING: 1},
                 local_directory=str(self._scratch),
                 preload=[tasks.__name__],
                 silence_logs=logging.ERROR,
@@ -95,9 +96,9 @@ class Engine:
         warm.add_done_callback(self._warmed_up)
 
     def submit(
-        self, job: str, attempt: int, task: Callable[..., tasks.Result], *args: Any, alone: bool
+        self, job: str, attempt: int, task: Callable[..., tasks.Result], *args: Any, slot: str = ""
     ) -> None:
-        """Run ``task`` with ``args``.
+        """Run ``task`` with ``args``; of those that need the same ``slot`` one runs at a time in our own cluster.
 
         Servers that share a scheduler and submit the same attempt get the same run.
         """
@@ -108,7 +109,8 @@ class Engine:
             *args,
             key=f"clusternet-{job}-{attempt}",
             pure=False,
-            resources={SEGMENTING: 1} if alone and not self._address else None,
+            resources={slot: 1} if slot and not self._address else None,
+            priority=-10 if slot == LEARNING else 0,
         )
         self._futures[job] = future
         future.add_done_callback(lambda ended: self._ended(job, ended))

@@ -19,6 +19,7 @@ from django.utils import timezone
 from webapp import broadcast
 from webapp.adoption import adopt_first, drop_segmentation
 from webapp.errors import MissingError
+from webapp.learning import keep_network
 from webapp.models import Project, Scene, Segmentation
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "finish_segmentation",
     "import_progressed",
     "remove_store",
+    "remove_store_unless_complete",
     "segmentation_progressed",
     "start_project",
     "tell_progress",
@@ -93,21 +95,30 @@ def segmentation_progressed(segmentation_id: int, **fields: Any) -> Segmentation
     return Segmentation.objects.filter(pk=segmentation_id).first()
 
 
-def finish_segmentation(segmentation_id: int, n_leaves: int, device: str, size_bytes: int) -> bool:
-    """Make it complete; False where it was cancelled or deleted meanwhile."""
-    done = Segmentation.objects.filter(pk=segmentation_id, state__in=ACTIVE).update(
-        state=Segmentation.State.COMPLETE,
-        stage="",
-        progress=1.0,
-        message="",
-        n_leaves=n_leaves,
-        device=device,
-        size_bytes=size_bytes,
-        finished_at=timezone.now(),
-    )
-    if not done:
-        return False
-    segmentation = Segmentation.objects.get(pk=segmentation_id)
+def finish_segmentation(segmentation_id: int, result: dict[str, Any]) -> bool:
+    """Make it complete, and keep its network; False where it was cancelled or deleted meanwhile.
+
+    ``result`` is what the job says: ``n_leaves``, ``device``, ``size_bytes`` and, where features were learned, ``learned``.
+    """
+    learned = result.get("learned")
+    with transaction.atomic():
+        done = Segmentation.objects.filter(pk=segmentation_id, state__in=ACTIVE).update(
+            state=Segmentation.State.COMPLETE,
+            stage="",
+            progress=1.0,
+            message="",
+            n_leaves=result["n_leaves"],
+            device=result["device"],
+            size_bytes=result["size_bytes"],
+            learned=learned and learned["training"],
+            finished_at=timezone.now(),
+        )
+        if not done:
+            return False
+        segmentation = Segmentation.objects.select_related("scene__owner").get(pk=segmentation_id)
+        if learned:
+            segmentation.message = keep_network(segmentation, learned)
+            segmentation.save(update_fields=["message"])
     adopt_where_missing(segmentation)
     tell_progress(segmentation)
     tell_segmentations(segmentation.scene_id)
@@ -119,7 +130,7 @@ def finish_segmentation(segmentation_id: int, n_leaves: int, device: str, size_b
 
 def fail_segmentation(segmentation_id: int, message: str) -> None:
     _end(segmentation_id, Segmentation.State.FAILED, message)
-    remove_store(segmentation_id)
+    remove_store_unless_complete(segmentation_id)
 
 
 def cancel_segmentation(segmentation_id: int) -> bool:
@@ -146,6 +157,12 @@ def _end(segmentation_id: int, state: str, message: str) -> bool:
 
 def remove_store(segmentation_id: int) -> None:
     shutil.rmtree(Path(settings.DATA_DIR) / "segmentations" / f"{segmentation_id}.zarr", ignore_errors=True)
+
+
+def remove_store_unless_complete(segmentation_id: int) -> None:
+    """Remove the store of a job that ended without result; what was complete before stays, whatever went wrong since."""
+    if not Segmentation.objects.filter(pk=segmentation_id, state=Segmentation.State.COMPLETE).exists():
+        remove_store(segmentation_id)
 
 
 def adopt_where_missing(segmentation: Segmentation) -> None:
@@ -194,9 +211,12 @@ def start_project(project: Project) -> Segmentation | None:
 
 
 def tell_progress(
-    segmentation: Segmentation, left_s: float | None = None, blocks: list[list[int]] | None = None
+    segmentation: Segmentation,
+    left_s: float | None = None,
+    blocks: list[list[int]] | None = None,
+    training: dict[str, Any] | None = None,
 ) -> None:
-    """Tell who looks at the scene how far it is, and which blocks were written."""
+    """Tell who looks at the scene how far it is (and its training), and which blocks were written."""
     broadcast.send(
         broadcast.scene_group(segmentation.scene_id),
         "segmentation.grew",
@@ -207,6 +227,7 @@ def tell_progress(
             "progress": segmentation.progress,
             "message": segmentation.message,
             "left_s": left_s,
+            "training": training,
         },
         blocks=blocks or [],
     )

@@ -18,6 +18,7 @@ from django.db import transaction
 
 from webapp import broadcast, jobrows
 from webapp.jobfiles import JobFolder, import_job, segmentation_job
+from webapp.learning import begin_where_due
 from webapp.models import Project, Scene, Segmentation
 from webapp.runner import Runner
 
@@ -74,6 +75,8 @@ def project_created(project: Project) -> None:
     """Give a new project its scene's newest segmentation, or start one."""
     with transaction.atomic():
         begun = jobrows.start_project(project)
+    # A project on a scene that has its map already: that of another project was learned from, or this is the first.
+    begun = begun or begin_where_due(project.scene_id)
     if begun is not None:
         submit_segmentation(begun)
 

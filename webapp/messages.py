@@ -382,6 +382,7 @@ class SegmentationProgressEvent(TypedDict):
     progress: float
     message: str
     left_s: float | None
+    training: dict[str, Any] | None
 
 
 class SegmentationsChangedEvent(TypedDict):

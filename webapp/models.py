@@ -61,7 +61,8 @@ class Segmentation(models.Model):
     scene = models.ForeignKey(Scene, on_delete=models.CASCADE, related_name="segmentations")
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
-    # bands (list of band numbers, or null = all), superpixel_px, n_leaves, seed, mode, aoi (GeoJSON geometry or null)
+    # mode ("fast" or "best"), train_seconds, network (id) and network_name, bands (list of band numbers, or null = all),
+    # superpixel_px, n_leaves, seed, aoi (GeoJSON geometry or null)
     parameters = models.JSONField(default=dict, blank=True)
     device = models.CharField(max_length=40, blank=True)  # "cpu" or "cuda": what it really ran on
     n_leaves = models.PositiveIntegerField(default=0)  # 0 until the codebook is fixed
@@ -69,6 +70,9 @@ class Segmentation(models.Model):
     progress = models.FloatField(default=0)  # share done, 0 to 1
     message = models.TextField(blank=True)
     size_bytes = models.BigIntegerField(default=0)
+    automatic = models.BooleanField(default=False)  # begun by the server itself (webapp/learning.py)
+    # Once complete: how its features came about, where any were learned.
+    learned = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -86,6 +90,34 @@ class Segmentation(models.Model):
     @property
     def is_active(self) -> bool:
         return self.state in (self.State.QUEUED, self.State.RUNNING)
+
+
+class Network(models.Model):
+    """A trained encoder, ``DATA_DIR/networks/<id>.safetensors``: learned from a scene here, or uploaded."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="networks")
+    name = models.CharField(max_length=200)
+    # What it was learned from; null for an uploaded one, and once that is deleted.
+    scene = models.ForeignKey(Scene, null=True, on_delete=models.SET_NULL, related_name="networks")
+    segmentation = models.OneToOneField(
+        Segmentation, null=True, on_delete=models.SET_NULL, related_name="network"
+    )
+    n_bands = models.PositiveIntegerField()  # that a scene must have to use it
+    bands = models.JSONField(default=list)  # {"name", "role"} of each, empty where unknown
+    training = models.JSONField(default=dict)  # how it came about
+    fingerprint = models.CharField(max_length=32)  # of the weights
+    size_bytes = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def path(self) -> Path:
+        return Path(settings.DATA_DIR) / "networks" / f"{self.pk}.safetensors"
 
 
 class Project(models.Model):

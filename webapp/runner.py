@@ -15,10 +15,11 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
-from webapp import broadcast, jobrows, tasks
-from webapp.engine import Engine
+from webapp import broadcast, jobrows, learning, tasks
+from webapp.engine import LEARNING, SEGMENTING, Engine
 from webapp.jobfiles import JobFolder, import_job, job_key, jobs_on_disk, segmentation_job
-from webapp.models import Project, Scene, Segmentation
+from webapp.models import Network, Project, Scene, Segmentation
+from webapp.precedence import learns
 
 __all__ = ["MAX_ATTEMPTS", "Runner"]
 
@@ -34,6 +35,7 @@ KILLED = (
     "It was given up: what computed it was stopped {attempts} times, most likely for lack of memory. "
     "Use fewer bands or a smaller area of interest, or a machine with more memory."
 )
+NETWORK_GONE = "The network that it was to use is gone; start it again with another one."
 
 
 @dataclass
@@ -42,6 +44,7 @@ class _Run:
 
     folder: JobFolder
     attempt: int
+    learns: bool
     stage: str = ""
     row_at: float = 0.0
     statistics_at: float = 0.0
@@ -160,9 +163,11 @@ class Runner:
                 run.waiting = {}
             if job not in wanted:
                 run.folder.request_cancel()  # deleted or cancelled while it ran
-        # Oldest first: rows are numbered as they come.
-        for job, row in sorted(wanted.items(), key=lambda item: job_key(item[0])):
-            if job not in self._runs:
+        # Oldest first: rows are numbered as they come. What the server learns by itself comes after what somebody asked
+        # for, and one learns at a time: else they would take all threads of a cluster that has few.
+        for job, row in sorted(wanted.items(), key=lambda item: (_is_automatic(item[1]), job_key(item[0]))):
+            must_wait = _learns(row) and any(run.learns for run in self._runs.values())
+            if job not in self._runs and not must_wait:
                 self._try(job, lambda job=job, row=row: self._begin(job, row))
         jobrows.adopt_missed()
         self._sweep(wanted)
@@ -177,7 +182,7 @@ class Runner:
         description = folder.description()
         attempt = int(description.get("attempts", 0)) + int(took_over)
         folder.describe(**{**description, "attempts": attempt})
-        self._runs[job] = _Run(folder, attempt)
+        self._runs[job] = _Run(folder, attempt, _learns(row))
         if attempt >= MAX_ATTEMPTS:
             self._failed(job, KILLED.format(attempts=attempt))
             return
@@ -195,7 +200,7 @@ class Runner:
             }
             source = self._runs[job].folder.description()["source"]
             self._engine.submit(
-                job, attempt, tasks.run_ingest, data_dir, job, source, str(row.folder), limits, alone=False
+                job, attempt, tasks.run_ingest, data_dir, job, source, str(row.folder), limits
             )
             return
         Segmentation.objects.filter(pk=row.pk, state__in=jobrows.ACTIVE).update(
@@ -205,6 +210,13 @@ class Runner:
         jobrows.tell_progress(row)
         # Rows of servers that knew no learning name no mode.
         parameters = {"mode": "fast", **{k: v for k, v in row.parameters.items() if v is not None}}
+        parameters.pop("network_name", None)
+        if "network" in parameters:
+            network = Network.objects.filter(pk=parameters["network"]).first()
+            if network is None or not network.path.is_file():
+                self._failed(job, NETWORK_GONE)
+                return
+            parameters["network"] = str(network.path)
         self._engine.submit(
             job,
             attempt,
@@ -215,7 +227,7 @@ class Runner:
             str(row.store_path),
             parameters,
             (row.scene.info["height"], row.scene.info["width"]),
-            alone=True,
+            slot=LEARNING if learns(row.parameters) else SEGMENTING,
         )
 
     # ------------------------------------------------------------------------------------------------ on the
@@ -252,7 +264,8 @@ class Runner:
         if ready:
             jobrows.adopt_where_missing(row)
             jobrows.tell_segmentations(row.scene_id)
-        jobrows.tell_progress(row, _seconds_left(run, event["progress"], now), event["blocks"])
+        left_s = _seconds_left(run, event["progress"], now)
+        jobrows.tell_progress(row, left_s, event["blocks"], event.get("training"))
         if event["blocks"] and now - run.statistics_at >= STATISTICS_S:
             run.statistics_at = now
             broadcast.send(broadcast.scene_group(row.scene_id), "statistics.grew", segmentation=number)
@@ -317,10 +330,19 @@ class Runner:
             self._forget(job)
             for project in Project.objects.filter(scene=number, segmentation=None):
                 self._project_created(project)
-        elif jobrows.finish_segmentation(number, result["n_leaves"], result["device"], result["size_bytes"]):
+        elif jobrows.finish_segmentation(number, result):
             self._forget(job)
+            self._learn_next(number)
         else:
             self._cancelled(job)
+
+    def _learn_next(self, segmentation_id: int) -> None:
+        """Where this was the scene's first map, learn better features of it next."""
+        finished = Segmentation.objects.filter(pk=segmentation_id).first()
+        begun = learning.begin_where_due(finished.scene_id) if finished else None
+        if begun is not None:
+            jobrows.tell_segmentations(begun.scene_id)
+            self.wake()
 
     def _failed(self, job: str, message: str) -> None:
         kind, number = job_key(job)
@@ -337,7 +359,7 @@ class Runner:
             jobrows.fail_import(number, "The import was cancelled.")
         else:
             jobrows.cancel_segmentation(number)
-            jobrows.remove_store(number)
+            jobrows.remove_store_unless_complete(number)
         self._forget(job)
 
     def _forget(self, job: str) -> None:
@@ -359,6 +381,14 @@ class Runner:
             ):
                 jobrows.remove_store(number)
             folder.clear_up()
+
+
+def _learns(row: Segmentation | Scene) -> bool:
+    return isinstance(row, Segmentation) and learns(row.parameters)
+
+
+def _is_automatic(row: Segmentation | Scene) -> bool:
+    return isinstance(row, Segmentation) and row.automatic
 
 
 def _remark(attempt: int) -> str:

@@ -6,9 +6,10 @@ import asyncio
 import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from channels.db import database_sync_to_async
+from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Router, Schema, Status
@@ -24,8 +25,10 @@ from webapp.completion_service import completions
 from webapp.errors import ConflictError, InvalidInputError, LimitError
 from webapp.events import describe_segmentation
 from webapp.jobrows import ACTIVE, tell_segmentations
+from webapp.learning import LONGEST_S
 from webapp.models import Project, Scene, Segmentation
-from webapp.permissions import require_project, require_scene, require_segmentation
+from webapp.networks import require_fitting
+from webapp.permissions import Visitor, require_project, require_scene, require_segmentation
 
 __all__ = ["router"]
 
@@ -45,6 +48,9 @@ class SegmentationIn(Schema):
     n_leaves: int | None = None
     seed: int = 0
     aoi: dict[str, Any] | None = None
+    mode: Literal["fast", "best"] = "fast"
+    train_seconds: float | None = None
+    network: int | None = None
 
 
 # ---------------------------------------------------------------------------------------------------- rows
@@ -59,7 +65,7 @@ def list_segmentations(request: HttpRequest, scene_id: int) -> list[dict[str, An
 @router.post("/scenes/{scene_id}/segmentations", response={201: dict})
 def start_segmentation(request: HttpRequest, scene_id: int, payload: SegmentationIn) -> Status:
     scene = require_scene(request.user, scene_id)
-    parameters = _checked(payload, scene)
+    parameters = _checked(payload, scene, request.user)
     quotas.check_room(request.user, int(scene.info["width"] * scene.info["height"] * STORE_BYTES_PER_PIXEL))
     active = Segmentation.objects.filter(scene__owner=request.user.pk, state__in=ACTIVE).count()
     if active >= MAX_ACTIVE:
@@ -109,7 +115,7 @@ def delete_segmentation(request: HttpRequest, segmentation_id: int, force: bool 
     return Status(204, None)
 
 
-def _checked(payload: SegmentationIn, scene: Scene) -> dict[str, Any]:
+def _checked(payload: SegmentationIn, scene: Scene, user: Visitor) -> dict[str, Any]:
     """The parameters as the row keeps them, refused here rather than by the job minutes later."""
     if scene.state != Scene.State.READY:
         raise ConflictError(
@@ -136,6 +142,30 @@ def _checked(payload: SegmentationIn, scene: Scene) -> dict[str, Any]:
         "n_leaves": payload.n_leaves,
         "seed": payload.seed,
         "aoi": None if payload.aoi is None else check_area(payload.aoi, scene),
+        **_learning(payload, user, n_bands if payload.bands is None else len(payload.bands)),
+    }
+
+
+def _learning(payload: SegmentationIn, user: Visitor, n_bands: int) -> dict[str, Any]:
+    """What is to be learned, as the row keeps it."""
+    seconds = payload.train_seconds
+    if seconds is not None and not 0 <= seconds <= LONGEST_S:  # false for NaN
+        raise InvalidInputError(
+            f"A training cannot last {seconds:g} seconds; choose 0 to {LONGEST_S:,.0f}, or nothing for "
+            f"{settings.LEARNING_SECONDS}."
+        )
+    if payload.mode == "fast" and seconds:
+        raise InvalidInputError(
+            'In mode "fast" nothing is trained; choose the mode "best", or 0 seconds of training.'
+        )
+    if payload.mode == "best" and seconds is None:
+        seconds = settings.LEARNING_SECONDS
+    network = None if payload.network is None else require_fitting(user, payload.network, n_bands)
+    return {
+        "mode": payload.mode,
+        "train_seconds": seconds if payload.mode == "best" else None,
+        "network": network and network.pk,
+        "network_name": network and network.name,
     }
 
 

@@ -98,6 +98,11 @@ MAX_BANDS = _number("MAX_BANDS", 250, 1, 65_535)
 QUOTA_BYTES = _number("QUOTA_BYTES", 50_000_000_000, 1, 2**60)  # of each user
 MIN_FREE_BYTES = _number("MIN_FREE_BYTES", 256 * 1024**2, 0, 2**50)  # kept free on the disk of DATA_DIR
 TILE_THREADS = _number("TILE_THREADS", max(2, min(8, os.cpu_count() or 2)), 1, 256)
+# Whether the server learns better features of a scene by itself once its first map is there, and for how long.
+LEARNING = env.str("LEARNING", default="auto").strip().lower()
+if LEARNING not in ("auto", "manual"):
+    raise ImproperlyConfigured(f'LEARNING must be "auto" or "manual", not {LEARNING!r}.')
+LEARNING_SECONDS = _number("LEARNING_SECONDS", 60, 1, 3600)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # of a request that is not an upload
 FILE_UPLOAD_HANDLERS = ["webapp.uploads.RasterUploadHandler"]
 

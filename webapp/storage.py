@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from webapp import jobs, tile_render
-from webapp.models import Project, Scene, Segmentation, SignInToken
+from webapp.models import Network, Project, Scene, Segmentation, SignInToken
 
 __all__ = [
     "Orphan",
@@ -107,6 +107,7 @@ def find_orphans() -> list[Orphan]:
     newest = time.time() - 60
     scenes = {str(key) for key in Scene.objects.values_list("pk", flat=True)}
     stores = {f"{key}.zarr" for key in Segmentation.objects.values_list("pk", flat=True)}
+    networks = {f"{key}.safetensors" for key in Network.objects.values_list("pk", flat=True)}
     candidates = [
         *((path, "no such scene") for path in _entries(data / "scenes") if path.name not in scenes),
         *(
@@ -114,6 +115,7 @@ def find_orphans() -> list[Orphan]:
             for path in _entries(data / "segmentations")
             if path.name not in stores
         ),
+        *((path, "no such network") for path in _entries(data / "networks") if path.name not in networks),
         *((path, "deleted before") for path in _entries(data / "trash")),
     ]
     found = [(path, reason) for path, reason in candidates if path.lstat().st_mtime < newest]

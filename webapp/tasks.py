@@ -6,8 +6,11 @@ they report on the way as events of :data:`TOPIC`.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import errno
 import importlib
+import math
 import shutil
 import signal
 import threading
@@ -15,17 +18,32 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distributed import Worker, get_worker
 
 from webapp.jobfiles import JobFolder
+from webapp.precedence import Precedence, learns
 
-__all__ = ["TOPIC", "UNFORESEEN", "Course", "run_ingest", "run_segment", "warm_up"]
+__all__ = [
+    "NETWORK_FILE",
+    "TOPIC",
+    "UNFORESEEN",
+    "Course",
+    "describe_training",
+    "run_ingest",
+    "run_segment",
+    "warm_up",
+]
 
 TOPIC = "clusternet"
 UNFORESEEN = "It failed for a reason that the server did not foresee; its log tells more."
 REPORT_S = 0.25  # between two events of a job
+NETWORK_FILE = "network.safetensors"  # in the store of a segmentation with learned features
+_precedence = Precedence()  # of maps that somebody waits for over learning, in this process
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the server need not wait for it
+    from segmentation.learning.training import TrainingProgress
 
 Result = dict[str, Any]
 
@@ -40,16 +58,20 @@ class Course:
     ----------
     sampled_px, n_pixels : int
         Pixels that the first pass looks at, and of the whole scene.
+    learning_s : float
+        Budget of the training, 0 for none.
     """
 
     # Of a pixel read and cut into superpixels: fixing the codebook (up to some megapixels), writing what was kept,
     # reducing to overviews. Measured on scenes of 2 to 100 megapixels.
     CODEBOOK, KEPT, OVERVIEW = 0.5, 0.15, 0.03
     CODEBOOK_MOST_PX = 8_000_000
+    LEARNING_PX_PER_S = 1_000_000  # that are read in the time of a second's training, on a few cores
 
-    def __init__(self, sampled_px: int, n_pixels: int) -> None:
+    def __init__(self, sampled_px: int, n_pixels: int, learning_s: float = 0.0) -> None:
         work = {
             "reading": float(sampled_px),
+            "learning": learning_s * self.LEARNING_PX_PER_S,
             "codebook": self.CODEBOOK * min(n_pixels, self.CODEBOOK_MOST_PX),
             "leaves": (self.KEPT if sampled_px >= n_pixels else 1.0) * n_pixels,
             "overviews": self.OVERVIEW * n_pixels,
@@ -118,6 +140,12 @@ def run_segment(
     """
     folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
+    is_patient = learns(parameters)
+
+    def is_cancelled() -> bool:
+        if is_patient:
+            _precedence.give_way(folder.is_cancelled)
+        return folder.is_cancelled()
 
     def work() -> Result:
         from segmentation import Progress, open_segmentation, segment
@@ -125,13 +153,16 @@ def run_segment(
 
         height, width = size
         windows = sample_windows(all_blocks(height, width), parameters.get("seed", 0))
-        course = Course(sum(window.height * window.width for window in windows), height * width)
+        sampled_px = sum(window.height * window.width for window in windows)
+        course = Course(sampled_px, height * width, parameters.get("train_seconds", 0.0))
         is_ready = False
 
         def on_progress(event: Progress) -> None:
             nonlocal is_ready
             share = course.progress(event.stage, event.done, event.total)
-            if event.stage == "leaves" and not is_ready:
+            if event.training is not None:
+                reporter.report(event.stage, share, training=describe_training(event.training))
+            elif event.stage == "leaves" and not is_ready:
                 is_ready = True
                 begun = open_segmentation(store)
                 ready = {"n_leaves": begun.n_leaves, "device": begun.device}
@@ -144,19 +175,40 @@ def run_segment(
             store,
             **parameters,
             progress=on_progress,
-            cancelled=folder.is_cancelled,
+            cancelled=is_cancelled,
             wanted=folder.wanted,
         )
         return {
             "n_leaves": result.n_leaves,
             "device": result.device,
             "size_bytes": _folder_size(Path(store)),
+            "learned": _learned(Path(store)),
         }
 
-    result = _outcome(folder, work)
+    with contextlib.nullcontext() if is_patient else _precedence.first():
+        result = _outcome(folder, work)
     if result["outcome"] != "finished":
         shutil.rmtree(store, ignore_errors=True)
     return result
+
+
+def describe_training(training: TrainingProgress) -> dict[str, Any]:
+    """How far a training is, fit for JSON: what is not finite (a training that went astray) becomes None."""
+    told = dataclasses.asdict(training)
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in told.items()
+    }
+
+
+def _learned(store: Path) -> dict[str, Any] | None:
+    """What is known of the network that a segmentation was made with; None without one."""
+    from segmentation.learning.network import load_network
+
+    if not (store / NETWORK_FILE).exists():
+        return None
+    network = load_network(store / NETWORK_FILE)
+    return {"training": network.training, "n_bands": network.n_bands, "fingerprint": network.fingerprint}
 
 
 def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[str, int]) -> Result:

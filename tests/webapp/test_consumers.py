@@ -423,7 +423,9 @@ async def test_blocks_and_progress_come_while_it_computes(data_dir):
         writer = await database_sync_to_async(live.write_store)(segmentation.store_path, ids, 8)
         assert writer.n_levels == 3
         segmentation.progress, segmentation.stage = 0.5, "leaves"
-        await database_sync_to_async(jobrows.tell_progress)(segmentation, 12.5, [[0, 1]])
+        await database_sync_to_async(jobrows.tell_progress)(
+            segmentation, 12.5, [[0, 1]], {"step": 5, "steps": 10, "loss": 2.5}
+        )
         got = {}
         for _ in range(2):
             event = await page.next()
@@ -437,6 +439,7 @@ async def test_blocks_and_progress_come_while_it_computes(data_dir):
             "progress": 0.5,
             "message": "",
             "left_s": 12.5,
+            "training": {"step": 5, "steps": 10, "loss": 2.5},
         }
 
 
@@ -466,7 +469,9 @@ async def test_finished_segmentation_is_offered_and_adopted(project):
         newer = await database_sync_to_async(live.make_segmentation)(
             project.scene, n_leaves=16, state="running"
         )
-        await database_sync_to_async(jobrows.finish_segmentation)(newer.pk, 16, "cpu", 1000)
+        await database_sync_to_async(jobrows.finish_segmentation)(
+            newer.pk, {"n_leaves": 16, "device": "cpu", "size_bytes": 1000}
+        )
         event = await page.until("segmentations.changed")
         assert event["offered"]["id"] == newer.pk
         assert [row["state"] for row in event["segmentations"]] == ["complete", "complete"]

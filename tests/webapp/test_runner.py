@@ -25,7 +25,7 @@ class NotingEngine:
         self.submitted = []
         self.is_alive = True
 
-    def submit(self, job, attempt, task, *args, alone):
+    def submit(self, job, attempt, task, *args, slot=""):
         self.submitted.append((job, attempt, task, args))
 
     def close(self):

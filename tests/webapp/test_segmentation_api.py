@@ -28,6 +28,10 @@ def handed_over(monkeypatch):
     return rows
 
 
+# What the row keeps where nothing is to be learned.
+NOT_LEARNED = {"mode": "fast", "train_seconds": None, "network": None, "network_name": None}
+
+
 def start(client, scene, **fields):
     return client.post(
         f"/api/scenes/{scene.pk}/segmentations", json.dumps(fields), content_type="application/json"
@@ -49,10 +53,11 @@ def test_start_hands_over_a_queued_segmentation(signed_in, scene, handed_over):
             "type": "Polygon",
             "coordinates": [[[float(x), float(y)] for x, y in SQUARE["coordinates"][0]]],
         },
+        **NOT_LEARNED,
     }
     assert described.keys() == {
         "id", "scene", "state", "stage", "progress", "message", "device", "n_leaves", "parameters", "size_bytes",
-        "created_at", "version", "tree_ready",
+        "created_at", "version", "tree_ready", "automatic", "learned",
     }  # fmt: skip
 
 
@@ -64,6 +69,7 @@ def test_start_needs_nothing(signed_in, scene, handed_over):
         "n_leaves": None,
         "seed": 0,
         "aoi": None,
+        **NOT_LEARNED,
     }
 
 
