@@ -23,7 +23,10 @@ export class Examples extends Emitter {
         this.state = state;
         this.shown = false;
         this.refresh = throttled(() => this.#fetch().catch(toastError), PAUSE);
-        sync.on("loaded", () => this.#outdated());
+        sync.on("loaded", () => {
+            if (state.number < this.#known) this.#known = -1; // the server has gone back, to a backup perhaps
+            this.#outdated();
+        });
         sync.on("applied", ({ event, command }) => {
             if (command) this.#keep(command, event.number);
             if (mayChangeExamples(event.kind)) this.#outdated();
