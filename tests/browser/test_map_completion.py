@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from tests.browser.map_fixture.completion import predict
-from tests.browser.map_fixture.driver import PIXELS, WORLDS, MapPage, hex_rgba
+from tests.browser.map_fixture.driver import PATIENCE_MS, PIXELS, WATCH_FRAMES, WORLDS, MapPage, hex_rgba
 
 pytestmark = pytest.mark.browser
 
@@ -269,34 +269,19 @@ def test_a_failure_of_the_decoder_is_told(map_page) -> None:
     assert page.call("clusternet.state.completed") == before
 
 
-# Reads the middle of every frame that the layer really draws, before the browser composes it.
-WATCH = """
-    window.frames_seen = [];
-    const clear = WebGL2RenderingContext.prototype.clear;
-    WebGL2RenderingContext.prototype.clear = function (bits) {
-        clear.call(this, bits);
-        queueMicrotask(() => {
-            const pixel = new Uint8Array(4);
-            const { drawingBufferWidth: width, drawingBufferHeight: height } = this;
-            this.readPixels(width >> 1, height >> 1, 1, 1, this.RGBA, this.UNSIGNED_BYTE, pixel);
-            window.frames_seen.push([...pixel].join());
-        });
-    };
-"""
-
-
 def test_segmentations_are_swapped_without_a_blank(map_page) -> None:
     page = map_page(PIXELS)
     page.control("set", {"successor": True, "offered": 31})
-    page.page.add_init_script(WATCH)
+    page.page.add_init_script(WATCH_FRAMES)
     page.open()
     page.go(512, 640, 2)
     page.page.mouse.move(2, 2)
     old = page.color(512, 640)
-    page.call("window.frames_seen.length = 0")
+    page.call("window.framesSeen.length = 0")
     page.control("hold-blocks", True)
     page.id("segmentation-offer-adopt").click()
-    expect(page.id("overlay-outdated")).to_contain_text("until then you see the old one")
+    outdated = page.id("overlay-outdated")
+    expect(outdated).to_contain_text("until then you see the old one", timeout=PATIENCE_MS)
     expect(page.page.locator(".cluster-canvas")).to_have_class(re.compile("outdated"))
     page.wait("clusternet.state.number === 1")
     assert page.call("clusternet.state.table") == [0] * 256
@@ -310,17 +295,17 @@ def test_segmentations_are_swapped_without_a_blank(map_page) -> None:
     expect(page.id("overlay-outdated")).to_be_hidden()
     new = page.color(512, 640)
     assert new != old
-    seen = page.call("window.frames_seen")
+    seen = page.call("window.framesSeen")
     assert len(seen) > 3
     assert set(seen) == {",".join(map(str, color)) for color in (old, new)}, "no frame was blank or mixed"
     assert seen == sorted(seen, key=lambda frame: frame == seen[-1]), "one swap, once"
     # Undo brings the old one back, again without a blank.
-    page.call("window.frames_seen.length = 0")
+    page.call("window.framesSeen.length = 0")
     page.page.keyboard.press("Control+z")
     page.wait("clusternet.state.number === 2")
     page.idle()
     assert page.color(512, 640) == old
-    assert not [frame for frame in page.call("window.frames_seen") if frame.endswith(",0")]
+    assert not [frame for frame in page.call("window.framesSeen") if frame.endswith(",0")]
 
 
 def test_another_segmentation_gets_its_own_prediction(map_page) -> None:

@@ -14,6 +14,20 @@ from tests.browser.map_fixture.world import N_LEAVES, World, tree_bytes
 PLAIN, ROTATED, PIXELS, COMPUTING = 1, 2, 3, 4
 WORLDS = {PLAIN: World(1, "plain"), ROTATED: World(2, "rotated"), PIXELS: World(3, "pixels")}
 PATIENCE_MS = 30_000  # for what happens in a moment on an idle machine
+# A script that notes the middle pixel of every frame that the layer draws, before the browser composes it.
+WATCH_FRAMES = """
+    window.framesSeen = [];
+    const clear = WebGL2RenderingContext.prototype.clear;
+    WebGL2RenderingContext.prototype.clear = function (bits) {
+        clear.call(this, bits);
+        queueMicrotask(() => {
+            const pixel = new Uint8Array(4);
+            const { drawingBufferWidth: width, drawingBufferHeight: height } = this;
+            this.readPixels(width >> 1, height >> 1, 1, 1, this.RGBA, this.UNSIGNED_BYTE, pixel);
+            window.framesSeen.push([...pixel].join());
+        });
+    };
+"""
 
 
 class MapPage:
