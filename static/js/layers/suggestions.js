@@ -11,7 +11,7 @@ const defaults = {
     settle: 1000, // ms between two redraws while blocks bring exact positions
     share: 0.45, // of the view that a place's window fills after going there
     nearer: 4, // times nearer than that which is left as it is
-    farther: 1.6, // times farther
+    farther: 1.2, // times farther
 };
 
 export class SuggestionLayer {
