@@ -12,7 +12,7 @@ from pathlib import Path
 from segmentation.errors import InvalidArgumentError
 from segmentation.rasters.storage import writing
 
-__all__ = ["check_output", "drafts"]
+__all__ = ["check_output", "drafts", "write_text"]
 
 
 @contextmanager
@@ -42,6 +42,12 @@ def drafts(*paths: Path) -> Iterator[tuple[Path, ...]]:
             if draft.exists():
                 with writing(path):
                     os.replace(draft, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (a draft), in UTF-8; StorageFullError or SegmentationError where that fails."""
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
 
 
 def check_output(path: Path, *inputs: Path, folder: bool = False) -> None:

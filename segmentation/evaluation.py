@@ -1,4 +1,4 @@
-"""How well a class map agrees with the truth: a confusion matrix, counted strip by strip, and the scores it gives."""
+"""How well a class map agrees with the truth: a confusion matrix, counted window by window, and the scores it gives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from segmentation.errors import InvalidArgumentError
 from segmentation.legend import Legend
-from segmentation.rasters.class_map import MAX_READ_CLASS, ClassMap, check_same_grid, strips
+from segmentation.rasters.class_map import MAX_READ_CLASS, ClassMap, check_same_grid, map_windows
 
 __all__ = ["ClassScore", "Confusion", "Scores", "compare", "score"]
 
@@ -156,7 +156,7 @@ def compare(
     ignored: Collection[int] = (),
     progress: Callable[[float], None] | None = None,
 ) -> Confusion:
-    """Count what a map says against what is true, strip by strip.
+    """Count what a map says against what is true, window by window.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def compare(
     height, width = truth.shape
     pairs = np.zeros((_N, _N), np.int64)
     skipped = list(ignored)
-    for window in strips(height, width):
+    for window in map_windows(height, width):
         area = (window.row, window.col, window.height, window.width)
         pairs += count_pairs(truth.read(*area), mapped.read(*area))
         if progress is not None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segmentation.drafts import write_text
 from segmentation.errors import InvalidArgumentError
 
 __all__ = ["MAX_CLASS", "UNKNOWN", "UNKNOWN_NAME", "ClassTable", "Legend", "number_classes", "read_json"]
@@ -102,7 +103,7 @@ class Legend:
 
     def write(self, path: Path) -> None:
         """Write a legend file."""
-        path.write_text(json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(self.as_dict(), indent=1, ensure_ascii=False) + "\n")
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ class ClassTable:
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         facts = {**self.legend.as_dict(), "leaves": self.classes.tolist()}
-        path.write_text(json.dumps(facts, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(facts, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, path: Path, n_leaves: int) -> ClassTable:

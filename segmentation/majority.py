@@ -15,7 +15,7 @@ from segmentation.evaluation import Confusion, Scores, score
 from segmentation.features.sampling import seeded_hash
 from segmentation.legend import MAX_CLASS, ClassTable
 from segmentation.pyramid import NODATA_LEAF
-from segmentation.rasters.class_map import MAX_READ_CLASS, ClassMap, check_same_grid, strips
+from segmentation.rasters.class_map import MAX_READ_CLASS, ClassMap, check_same_grid, map_windows
 from segmentation.rasters.windows import Window
 
 if TYPE_CHECKING:
@@ -134,10 +134,6 @@ def _check(fraction: float, keep: float, tile_px: int) -> None:
         raise InvalidArgumentError(f"A tile of {tile_px} pixels is not possible; choose 1 or more.")
 
 
-def _windows(segmentation: Segmentation, tile_px: int) -> list[Window]:
-    return list(strips(*segmentation.shape, multiple=tile_px))
-
-
 def _read(
     segmentation: Segmentation, truth: ClassMap, window: Window
 ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
@@ -156,11 +152,11 @@ def _survey(
     height, width = segmentation.shape
     tiles = np.zeros((-(-height // tile_px), -(-width // tile_px)), bool)
     found = np.zeros(MAX_READ_CLASS + 1, np.int64)
-    for window in _windows(segmentation, tile_px):
+    for window in map_windows(*segmentation.shape):
         _, classes = _read(segmentation, truth, window)
         found += np.bincount(classes.ravel(), minlength=len(found))
         rows, cols = np.nonzero(classes)
-        tiles[(rows + window.row) // tile_px, cols // tile_px] = True
+        tiles[(rows + window.row) // tile_px, (cols + window.col) // tile_px] = True
         tell((window.row + window.height) / height)
     numbers = np.flatnonzero(found)
     numbers = numbers[numbers > 0]
@@ -202,11 +198,11 @@ def _count(
     place_of = np.zeros(MAX_READ_CLASS + 1, np.int64)
     place_of[numbers] = np.arange(k)
     counts = np.zeros((2, n_clusters * k), np.int64)
-    for window in _windows(segmentation, tile_px):
+    for window in map_windows(*segmentation.shape):
         leaves, classes = _read(segmentation, truth, window)
         rows, cols = np.nonzero(classes)
         pairs = cluster_of[leaves[rows, cols]] * k + place_of[classes[rows, cols]]
-        is_fitted = fitted_tile[(rows + window.row) // tile_px, cols // tile_px]
+        is_fitted = fitted_tile[(rows + window.row) // tile_px, (cols + window.col) // tile_px]
         for part, chosen in enumerate((pairs[is_fitted], pairs[~is_fitted])):
             counts[part] += np.bincount(chosen, minlength=n_clusters * k)
         tell((window.row + window.height) / segmentation.shape[0])

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from segmentation.cli.app import app, integers, share_bar
-from segmentation.drafts import check_output, drafts
+from segmentation.drafts import check_output, drafts, write_text
 from segmentation.errors import InvalidArgumentError
 from segmentation.legend import Legend
 
@@ -66,5 +66,5 @@ def evaluate_command(
             if path == plot:
                 plot_scores(scores, draft, title=f"{class_map.name} against {truth.name}")
             else:
-                draft.write_text(json.dumps(scores.as_dict(), indent=1, allow_nan=False) + "\n")
+                write_text(draft, json.dumps(scores.as_dict(), indent=1, allow_nan=False) + "\n")
     typer.echo(json.dumps(scores.as_dict(), allow_nan=False) if to_stdout else scores.as_text())

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from segmentation.cli.app import AsJson, app, report, share_bar
-from segmentation.drafts import check_output, drafts
+from segmentation.drafts import check_output, drafts, write_text
 
 __all__ = ["patches_command"]
 
@@ -60,7 +60,7 @@ def patches_command(
             "skipped": cut.skipped,
             "too_small": cut.small,
         }
-        (draft / "patches.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        write_text(draft / "patches.json", json.dumps(facts, indent=1) + "\n")
     for sentence in cut.small:
         typer.echo(sentence, err=True)
     left_out = f"; {cut.skipped} left out for lack of data" if cut.skipped else ""

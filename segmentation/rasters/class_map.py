@@ -29,12 +29,12 @@ from segmentation.rasters.windows import BLOCK, Window
 if TYPE_CHECKING:
     from segmentation.vectors.source import ClassSource
 
-__all__ = ["MAX_READ_CLASS", "NO_CERTAINTY", "ClassMap", "check_same_grid", "strips", "write_byte_map"]
+__all__ = ["MAX_READ_CLASS", "NO_CERTAINTY", "ClassMap", "check_same_grid", "map_windows", "write_byte_map"]
 
 MAX_READ_CLASS = 1023  # other people's maps number classes up to 999, such as CORINE's codes
 NO_CERTAINTY = 255
 _CLASSES_TAG = "CLASSES"
-_STRIP_PX = 8_000_000
+_WINDOW_PX = 8_000_000
 _GRID_TOLERANCE_PX = 0.1
 
 
@@ -178,11 +178,13 @@ def check_same_grid(first: Georeference, second: Georeference, first_name: str, 
         )
 
 
-def strips(height: int, width: int, multiple: int = BLOCK) -> Iterator[Window]:
-    """Windows over all columns, from top to bottom, of about 8 megapixels and a multiple of some rows."""
-    rows = max(1, _STRIP_PX // (max(width, 1) * multiple)) * multiple
+def map_windows(height: int, width: int) -> Iterator[Window]:
+    """Windows of about 8 megapixels that cover a map, from top to bottom: whole rows of blocks, or parts of one where it is wide."""
+    cols = width if width * BLOCK <= _WINDOW_PX else _WINDOW_PX // BLOCK**2 * BLOCK
+    rows = max(1, _WINDOW_PX // (cols * BLOCK)) * BLOCK
     for row in range(0, height, rows):
-        yield Window(row, 0, min(rows, height - row), width)
+        for col in range(0, width, cols):
+            yield Window(row, col, min(rows, height - row), min(cols, width - col))
 
 
 def write_byte_map(
@@ -201,7 +203,7 @@ def write_byte_map(
     path : Path
         The file; what is written on the way lies beside it. Give a draft (`segmentation.drafts`).
     source : ClassSource
-        Read strip by strip.
+        Read window by window.
     georeference : Georeference
         Of its grid.
     legend : Legend or None
@@ -255,10 +257,12 @@ def write_byte_map(
                 # Set before any pixel: the header cannot change afterwards.
                 target.write_colormap(1, {k: (*legend.rgb(k), 255) for k in range(1, MAX_CLASS + 1)})
                 target.update_tags(**{_CLASSES_TAG: json.dumps(legend.as_dict())})
-            for window in strips(height, width):
+            for window in map_windows(height, width):
                 values = source.read(window.row, window.col, window.height, window.width)
                 counts += np.bincount(values.ravel(), minlength=MAX_CLASS + 1)
-                target.write(values, 1, window=DatasetWindow(0, window.row, width, window.height))
+                target.write(
+                    values, 1, window=DatasetWindow(window.col, window.row, window.width, window.height)
+                )
                 if progress is not None:
                     progress(0.8 * (window.row + window.height) / height)
         copy_raster(

@@ -11,7 +11,7 @@ from segmentation.errors import InvalidArgumentError, SegmentationError
 from segmentation.evaluation import Confusion, compare, score
 from segmentation.evaluation_plot import plot_scores
 from segmentation.legend import Legend
-from segmentation.rasters.class_map import ClassMap, strips
+from segmentation.rasters.class_map import ClassMap, map_windows
 from segmentation.testing import write_scene
 
 
@@ -81,24 +81,33 @@ def test_scores_equal_scikit_learns_from_the_pixels():
     )
 
 
-def test_maps_are_compared_strip_by_strip(tmp_path, monkeypatch):
+def test_maps_are_compared_window_by_window(tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 4, (90, 70)).astype(np.uint8)
     mapped = rng.integers(0, 4, (90, 70)).astype(np.uint8)
     write_scene(tmp_path / "t.tif", truth[None], nodata=3)
     write_scene(tmp_path / "m.tif", mapped[None].astype(np.float32))
-    monkeypatch.setattr("segmentation.rasters.class_map._STRIP_PX", 700)
-    monkeypatch.setattr("segmentation.evaluation.strips", lambda height, width: strips(height, width, 10))
+    monkeypatch.setattr("segmentation.rasters.class_map._WINDOW_PX", 400)
+    monkeypatch.setattr("segmentation.rasters.class_map.BLOCK", 20)  # four windows in a row of blocks
     shares = []
     with ClassMap(tmp_path / "m.tif") as one, ClassMap(tmp_path / "t.tif") as other:
         confusion = compare(one, other, progress=shares.append)
         ignoring = compare(one, other, ignored=[2])
-    assert len(shares) == 9
+    assert len(shares) == 5 * 4
     assert shares[-1] == 1
     wanted = confusion_of(np.where(truth == 3, 0, truth).ravel(), mapped.ravel())
     np.testing.assert_array_equal(confusion.counts, wanted.counts)
     np.testing.assert_array_equal(confusion.unclassified, wanted.unclassified)
     assert 2 not in ignoring.numbers
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (512, 512), (5000, 3000), (700, 100_000), (100_000, 700)])
+def test_windows_cover_a_map_once_and_stay_small(shape):
+    windows = list(map_windows(*shape))
+    assert sum(one.height * one.width for one in windows) == shape[0] * shape[1]
+    assert len({(one.row, one.col) for one in windows}) == len(windows)
+    assert max(one.height * one.width for one in windows) <= 8_000_000
+    assert all(one.row % 512 == 0 == one.col % 512 for one in windows)
 
 
 def test_palettes_masks_and_odd_types_are_read(tmp_path):

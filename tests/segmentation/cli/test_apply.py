@@ -227,6 +227,7 @@ def test_an_image_without_data_is_refused(scenes, tmp_path, call):
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_learned_features_are_carried_too(tmp_path):
     pixels, _ = synthetic_scene(128, 160, 3, seed=2)
     image = write_scene(tmp_path / "i.tif", pixels)
