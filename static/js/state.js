@@ -169,8 +169,9 @@ export class ProjectState extends Emitter {
         this.emit("segmentations");
     }
 
-    setProgress({ segmentation, state, stage, progress, message, left_s: leftS }) {
-        const update = (one) => (one?.id === segmentation ? { ...one, state, stage, progress, message, leftS } : one);
+    setProgress({ segmentation, state, stage, progress, message, left_s: leftS, training = null }) {
+        const told = { state, stage, progress, message, leftS, training };
+        const update = (one) => (one?.id === segmentation ? { ...one, ...told } : one);
         this.segmentations = this.segmentations.map(update);
         this.segmentation = update(this.segmentation);
         this.emit("progress");

@@ -218,6 +218,9 @@ def test_segmentations_are_started_offered_adopted_and_deleted(map_page) -> None
         "n_leaves": 500,
         "seed": 0,
         "aoi": None,
+        "mode": "fast",
+        "train_seconds": None,
+        "network": None,
     }
     page.id("segmentation-adopt").click()
     page.idle()

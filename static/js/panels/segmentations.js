@@ -3,6 +3,7 @@ import * as api from "../api.js";
 import { bandLabel, dataBands } from "../model/bands.js";
 import { toast } from "../toast.js";
 import { byId, byTestId, confirmDialog, el, icon, setMessage } from "./dom.js";
+import { networksField } from "./networks.js";
 import { isActive, progressText } from "./status.js";
 
 const STATES = { queued: "waiting", running: "running", complete: "complete", failed: "failed", cancelled: "cancelled" };
@@ -10,20 +11,30 @@ const STATES = { queued: "waiting", running: "running", complete: "complete", fa
 function describe(segmentation) {
     if (isActive(segmentation)) return progressText(segmentation);
     if (segmentation.state !== "complete") return `${STATES[segmentation.state]}. ${segmentation.message}`.trim();
-    const { parameters, n_leaves: nLeaves, device } = segmentation;
+    const { parameters, n_leaves: nLeaves, device, learned } = segmentation;
     const parts = [`${nLeaves.toLocaleString("en")} leaves`];
+    if (learned) parts.unshift(learned.steps ? `learned, ${learned.steps.toLocaleString("en")} steps` : parameters.network_name || "general network");
     if (parameters.bands) parts.push(`bands ${parameters.bands.join(", ")}`);
     if (parameters.superpixel_px) parts.push(`${parameters.superpixel_px} px`);
     if (parameters.aoi) parts.push("part of the scene");
     if (device) parts.push(device === "cuda" ? "GPU" : device.toUpperCase());
-    return parts.join(" · ");
+    return [parts.join(" · "), segmentation.message].filter(Boolean).join(". ");
 }
 
 const positive = (input) => (input.value === "" ? null : Number(input.value));
 
+const chosenBands = (dialog) => [...dialog.querySelectorAll("input[name=band]:checked")].map((box) => Number(box.value));
+
+/** What an offer says. */
+function offerText(segmentation) {
+    const kept = "Your classes, clicks and examples are kept.";
+    if (segmentation?.learned?.steps) return `Better features of this scene were learned. ${kept}`;
+    return `A new segmentation is ready. ${kept}`;
+}
+
 /** What the dialog asks for, checked. */
-function parametersOf(dialog, bands, aoi) {
-    const chosen = [...dialog.querySelectorAll("input[name=band]:checked")].map((box) => Number(box.value));
+function parametersOf(dialog, bands, aoi, learning) {
+    const chosen = chosenBands(dialog);
     if (!chosen.length) throw new Error("No band is chosen; tick at least one.");
     const [superpixel, leaves] = [byTestId("segmentation-superpixel"), byTestId("segmentation-leaves")];
     for (const [input, name] of [[superpixel, "superpixel size"], [leaves, "number of leaves"]]) {
@@ -37,6 +48,7 @@ function parametersOf(dialog, bands, aoi) {
         n_leaves: positive(leaves),
         seed: 0,
         aoi: byId("segmentation-area").checked ? aoi : null,
+        ...learning,
     };
 }
 
@@ -44,6 +56,7 @@ export function segmentationsPanel(state, commands) {
     const list = byId("segmentation-list");
     const dialog = byTestId("segmentation-dialog");
     const offer = byTestId("segmentation-offer");
+    const features = networksField(state, byId("segmentation-form"), () => chosenBands(dialog));
     let declined = null; // id of an offer put off until the page is loaded again
 
     async function attempt(action) {
@@ -111,6 +124,7 @@ export function segmentationsPanel(state, commands) {
         const offered = state.offered?.id ?? state.offered;
         offer.hidden = !offered || offered === declined;
         offer.dataset.segmentation = offered ?? "";
+        byId("offer-text").textContent = offerText(state.segmentations.find(({ id }) => id === offered));
     }
 
     function openDialog() {
@@ -126,6 +140,7 @@ export function segmentationsPanel(state, commands) {
             ? `It runs on the server's ${device === "cuda" ? "GPU" : "CPU"}, as the last one did.`
             : "It runs on the server: on its GPU where there is one, else on the CPU.";
         setMessage(byId("segmentation-error"), "");
+        features.open();
         dialog.showModal();
     }
 
@@ -136,7 +151,7 @@ export function segmentationsPanel(state, commands) {
         const submit = byTestId("segmentation-submit");
         submit.disabled = true;
         try {
-            const parameters = parametersOf(dialog, dataBands(state.scene.info), state.aoi);
+            const parameters = parametersOf(dialog, dataBands(state.scene.info), state.aoi, features.parameters());
             await api.post(`/api/scenes/${state.scene.id}/segmentations`, parameters);
             dialog.close();
         } catch (error) {

@@ -12,6 +12,7 @@ const CONNECTION = {
 };
 const STAGES = {
     reading: "Reading the scene",
+    learning: "Learning better features",
     codebook: "Finding the clusters",
     leaves: "Clustering the scene",
     overviews: "Preparing overviews",
@@ -19,9 +20,22 @@ const STAGES = {
 
 export const isActive = (segmentation) => segmentation && ["queued", "running"].includes(segmentation.state);
 
+/** Whether it trains on the scene, so that nobody waits for it. */
+export const learns = ({ parameters }) => parameters?.mode === "best" && parameters.train_seconds !== 0;
+
+/** "Learning better features · 40% · loss 2.1 · balance 93% · 30 s left" */
+function learningText({ step, steps, loss, balance, left_s: leftS }) {
+    const parts = [STAGES.learning, `${Math.floor((100 * step) / steps)}%`];
+    if (Number.isFinite(loss)) parts.push(`loss ${loss.toFixed(1)}`);
+    if (Number.isFinite(balance)) parts.push(`balance ${Math.round(100 * balance)}%`);
+    const left = formatTimeLeft(leftS);
+    return (left ? [...parts, left] : parts).join(" · ");
+}
+
 /** "Clustering the scene · 42% · 3 min left" */
 export function progressText(segmentation) {
-    if (segmentation.state === "queued") return "Waiting for a free worker";
+    if (segmentation.state === "queued") return learns(segmentation) ? "Learning better features: waiting" : "Waiting for a free worker";
+    if (segmentation.training) return learningText(segmentation.training);
     const parts = [STAGES[segmentation.stage] ?? "Starting", `${Math.floor(segmentation.progress * 100)}%`];
     const left = formatTimeLeft(segmentation.leftS);
     return (left ? [...parts, left] : parts).join(" · ");
@@ -47,14 +61,18 @@ export function statusPanel(state, socket, sync, commands) {
 
     function shownSegmentation() {
         if (isActive(state.segmentation)) return state.segmentation;
-        return state.segmentations.find(isActive) ?? null;
+        const active = state.segmentations.filter(isActive);
+        return active.find((one) => !learns(one)) ?? active[0] ?? null; // what somebody waits for first
     }
 
     function showProgress() {
         const running = shownSegmentation();
         byTestId("progress").hidden = !running;
         if (running) {
+            const isAside = running.id !== state.segmentation?.id && learns(running);
             byTestId("progress-text").textContent = progressText(running);
+            byTestId("progress").classList.toggle("aside", isAside);
+            byId("progress-hint").hidden = !isAside;
             const bar = byId("progress-bar");
             if (running.state === "queued") bar.removeAttribute("value");
             else bar.value = running.progress;

@@ -27,6 +27,7 @@ from django.urls import path as url_path
 from PIL import Image
 
 from segmentation.errors import SegmentationError
+from tests.browser.map_fixture import networks
 from tests.browser.map_fixture.completion import certainty_answer, frame
 from tests.browser.map_fixture.examples import LEGENDS, read_import
 from tests.browser.map_fixture.project import Project, RejectedError
@@ -163,6 +164,10 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
             return 200, "application/json", json.dumps(data).encode(), False
         case ["api", "projects", number, "examples.geojson"]:
             return 200, "application/geo+json", b'{"type": "FeatureCollection", "features": []}', False
+        case ["api", "networks"] if method == "GET":
+            return 200, "application/json", json.dumps(networks.listed()).encode(), False
+        case ["api", "networks", *_]:
+            return *networks.answer(method, parts[2:], query, body), False
         case ["api", "legends"]:
             return 200, "application/json", LEGENDS.read_bytes(), False
         case ["control", number, "commands"]:
@@ -231,6 +236,7 @@ async def control(number: int, action: str, value: Any) -> None:
     live = PROJECTS[number]
     if action == "reset":
         reset(number)
+        networks.reset()
     elif action == "disconnect":
         for connection in list(live.sockets.values()):
             await connection["send"]({"type": "websocket.close", "code": value or 1012})
