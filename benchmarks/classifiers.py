@@ -61,8 +61,8 @@ def ours(task: Task, folder: Path, mode: str) -> Prepared:
     prepare_s = time.perf_counter() - begin
     segmentation = open_segmentation(folder / "store")
     leaves = np.minimum(np.asarray(segmentation.leaves[:]).astype(np.int64), segmentation.n_leaves)
-    cut = min(DEFAULT_CUT, segmentation.n_leaves)
-    clusters = segmentation.tree.clusters_at(cut)
+    tree = segmentation.tree
+    clusters = tree.clusters_at(min(DEFAULT_CUT, segmentation.n_leaves))
 
     def decoded(clicks: list[Place], seed: int) -> NDArray[np.int64]:
         return segmentation.classify([Click(row, col, class_id) for row, col, class_id in clicks]).classes
@@ -71,12 +71,9 @@ def ours(task: Task, folder: Path, mode: str) -> Prepared:
         return np.append(decoded(clicks, seed), -1)[leaves]
 
     def as_in_the_app(clicks: list[Place], seed: int) -> Map:
-        classes = decoded(clicks, seed)
-        for row, col, class_id in clicks:
-            leaf = leaves[row, col]
-            if leaf < segmentation.n_leaves:
-                classes[clusters == clusters[leaf]] = class_id
-        return np.append(classes, -1)[leaves]
+        named = [(int(leaves[row, col]), class_id) for row, col, class_id in clicks]
+        assigned = assign_clusters(tree, clusters, [one for one in named if one[0] < segmentation.n_leaves])
+        return np.append(np.where(assigned >= 0, assigned, decoded(clicks, seed)), -1)[leaves]
 
     learning_s = sum(seconds for stage, seconds in spent.items() if stage in ("learning", "training"))
     return Prepared(
@@ -86,6 +83,35 @@ def ours(task: Task, folder: Path, mode: str) -> Prepared:
         learning_s,
         segmentation.device,
     )
+
+
+def assign_clusters(
+    tree: Any, clusters: NDArray[np.uint32], clicks: list[tuple[int, int]]
+) -> NDArray[np.int64]:
+    """Class of each leaf after clicks on clusters, given as (leaf, class); -1 = none.
+
+    As in static/js/model/splits.js: a click takes its whole cluster, yet where clicks of other classes in the same
+    cluster still stand, only the largest part of the merge tree that holds none of them.
+    """
+    table = np.full(tree.n_leaves, -1, np.int64)
+    for number, (leaf, class_id) in enumerate(clicks):
+        rivals = {
+            other
+            for other, other_class in clicks[:number]
+            if other_class != class_id and clusters[other] == clusters[leaf] and table[other] == other_class
+        }
+        taken = {node for other in rivals - {leaf} for node in path(tree, other, clusters[leaf])}
+        free = [node for node in path(tree, leaf, clusters[leaf]) if node not in taken]
+        table[tree.low[free[-1]] : tree.high[free[-1]]] = class_id
+    return table
+
+
+def path(tree: Any, leaf: int, top: int) -> list[int]:
+    """The nodes from a leaf up to one above it."""
+    nodes = [leaf]
+    while nodes[-1] != top:
+        nodes.append(int(tree.parent[nodes[-1]]))
+    return nodes
 
 
 def bands_kmeans(task: Task, folder: Path) -> Prepared:
