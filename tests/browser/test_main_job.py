@@ -32,9 +32,10 @@ STARTUP_S = 240  # the demo scene is fetched from its package
 class LiveServer:
     """``manage.py run`` in a process of its own, on a free port of this machine."""
 
-    def __init__(self, folder: Path, image: Path | None = None) -> None:
+    def __init__(self, folder: Path, image: Path | None = None, **settings: str) -> None:
         self.folder = folder
         self.image = image
+        self.settings = {"LEARNING": "manual", **settings}  # a test that wants the server to learn says so
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -49,6 +50,7 @@ class LiveServer:
             "DATA_DIR": str(self.folder / "data"),
             "PORT": str(self.port),
             "PYTHONUNBUFFERED": "1",
+            **self.settings,
         }
         self.log = self.folder / "server.log"
         with self.log.open("w") as log:
