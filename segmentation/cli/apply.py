@@ -19,11 +19,16 @@ __all__ = ["apply_command"]
 
 @app.command("apply")
 def apply_command(
-    store: Annotated[Path, typer.Argument(help="Segmentation of the first scene, as segment writes it.")],
+    store: Annotated[
+        Path, typer.Argument(metavar="STORE", help="Segmentation of the first scene, as segment writes it.")
+    ],
     image: Annotated[Path, typer.Argument(metavar="OTHER_IMAGE", help="Another image with the same bands.")],
     out_store: Annotated[
         Path | None,
-        typer.Argument(help="Folder to write: the segmentation of OTHER_IMAGE, with the same leaves."),
+        typer.Argument(
+            metavar="OUT_STORE",
+            help="Folder to write: the segmentation of OTHER_IMAGE, with the same leaves.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="GeoTIFF (COG) to write: the class map of OTHER_IMAGE.")

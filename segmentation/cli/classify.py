@@ -17,7 +17,7 @@ __all__ = ["class_lines", "classify_command"]
 
 @app.command("classify")
 def classify_command(
-    store: Annotated[Path, typer.Argument(help="Segmentation, as segment writes it.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Segmentation, as segment writes it.")],
     clicks: Annotated[
         Path,
         typer.Option(

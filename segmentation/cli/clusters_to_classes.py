@@ -16,7 +16,7 @@ __all__ = ["clusters_to_classes_command"]
 
 @app.command("clusters-to-classes")
 def clusters_to_classes_command(
-    store: Annotated[Path, typer.Argument(help="Segmentation, as segment writes it.")],
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Segmentation, as segment writes it.")],
     truth: Annotated[
         Path, typer.Option(help="True classes (1-255) on the image's grid; 0 and nodata are ignored.")
     ],

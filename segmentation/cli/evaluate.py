@@ -21,7 +21,9 @@ _PLOTS = (".png", ".svg", ".pdf")
 @app.command("evaluate")
 def evaluate_command(
     class_map: Annotated[Path, typer.Argument(metavar="MAP", help="Class map, one band.")],
-    truth: Annotated[Path, typer.Argument(help="True classes on the same grid; 0 and nodata are ignored.")],
+    truth: Annotated[
+        Path, typer.Argument(metavar="TRUTH", help="True classes on the same grid; 0 and nodata are ignored.")
+    ],
     json_file: Annotated[
         Path | None, typer.Option("--json", help='JSON file to write; "-" prints it instead of the tables.')
     ] = None,

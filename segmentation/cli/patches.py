@@ -16,10 +16,14 @@ __all__ = ["patches_command"]
 
 @app.command("patches")
 def patches_command(
-    image_dir: Annotated[Path, typer.Argument(help="Folder with images in it, or one level deeper.")],
+    image_dir: Annotated[
+        Path, typer.Argument(metavar="IMAGE_DIR", help="Folder with images in it, or one level deeper.")
+    ],
     out: Annotated[
         Path,
-        typer.Argument(help="Folder to make: images/, masks/ and patches.json, which lists them."),
+        typer.Argument(
+            metavar="OUT", help="Folder to make: images/, masks/ and patches.json, which lists them."
+        ),
     ],
     patch_shape: Annotated[tuple[int, int], typer.Option(help="Rows and columns of a patch.")] = (512, 512),
     stride: Annotated[

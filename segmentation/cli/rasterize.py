@@ -19,7 +19,8 @@ __all__ = ["rasterize_command"]
 @app.command("rasterize")
 def rasterize_command(
     vector: Annotated[
-        Path, typer.Argument(help="GeoJSON, GeoPackage, Shapefile (also zipped) or FlatGeobuf.")
+        Path,
+        typer.Argument(metavar="VECTOR", help="GeoJSON, GeoPackage, Shapefile (also zipped) or FlatGeobuf."),
     ],
     like: Annotated[Path, typer.Option(help="Image whose grid the map is to have.")],
     out: Annotated[Path, typer.Option(help="GeoTIFF (COG) to write: class numbers, 0 = none.")],

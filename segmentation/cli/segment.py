@@ -21,9 +21,12 @@ __all__ = ["segment_command"]
 
 @app.command("segment")
 def segment_command(
-    image: Annotated[Path, typer.Argument(help="GeoTIFF, COG, JPEG 2000, PNG or JPEG.")],
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="GeoTIFF, COG, JPEG 2000, PNG or JPEG.")],
     store: Annotated[
-        Path, typer.Argument(help="Folder to write; an incomplete run with the same options is continued.")
+        Path,
+        typer.Argument(
+            metavar="STORE", help="Folder to write; an incomplete run with the same options is continued."
+        ),
     ],
     seed: Annotated[int, typer.Option(help="Same seed, image and device: same leaves.")] = 0,
     mode: Annotated[

@@ -18,7 +18,10 @@ __all__ = ["train_command"]
 @app.command("train")
 def train_command(
     patches: Annotated[
-        Path, typer.Argument(help="Folder of images or patches, in it or one level deeper; or one image.")
+        Path,
+        typer.Argument(
+            metavar="PATCHES", help="Folder of images or patches, in it or one level deeper; or one image."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="File to write, such as NETWORK.safetensors.")],
     clusters: Annotated[
