@@ -9,7 +9,7 @@
 import { extentsByClass, prefixSums } from "./model/areas.js";
 import { liveClasses } from "./model/classes.js";
 import { Clusters } from "./model/clusters.js";
-import { classOfLeaf, completedTable, DEFAULT_COMPLETION } from "./model/completion.js";
+import { classOfLeaf, completedTable, DEFAULT_COMPLETION, fitted } from "./model/completion.js";
 import { Emitter } from "./model/emitter.js";
 import { aoiAfter, classesAfter, completionAfter, sequence, tableAfter } from "./model/history.js";
 import { paletteOf } from "./model/lookup.js";
@@ -51,7 +51,7 @@ export class ProjectState extends Emitter {
     #splits = NO_SPLITS;
     #clicks = [];
     #ownClicks = new Map(); // client id of a command that waits -> its click
-    splitPreview = null; // {parts: ranges of each}: a split that is being tried out
+    splitPreview = null; // {parts: ranges of each, trial: {leaf, first, n} or null}: a split that is being tried out
 
     // ---- what the server says ------------------------------------------------------------------------------------
 
@@ -293,12 +293,7 @@ export class ProjectState extends Emitter {
 
     /** The decoder's table for the leaves that are shown, or null. */
     get prediction() {
-        const [prediction, segmentation] = [this.#prediction, this.segmentation];
-        const fits =
-            prediction?.segmentation === segmentation?.id &&
-            prediction?.version === (segmentation?.version ?? 0) &&
-            prediction?.nLeaves === this.#table?.length;
-        return prediction && fits ? prediction : null;
+        return this.#prediction && fitted(this.#prediction, this.segmentation, this.#table, this.#splits);
     }
 
     /** Class that each leaf shows: its own, or the decoder's where the map is completed; null without a segmentation. */
@@ -323,7 +318,8 @@ export class ProjectState extends Emitter {
 
     /** @returns {{node: number, low: number, high: number, ranges: number[][]} | null} */
     clusterOfLeaf(leaf) {
-        return this.clusters?.at(leaf) ?? null;
+        const { leaf: whole, first, n } = this.splitPreview?.trial ?? {};
+        return this.clusters?.at(leaf !== null && leaf >= first && leaf < first + n ? whole : leaf) ?? null;
     }
 
     /** Leaves and clusters that were split, pending commands included. */

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Browser, Playwright, expect
 
-from tests.browser.map_fixture.driver import PLAIN, MapPage
+from tests.browser.map_fixture.driver import PATIENCE_MS, PLAIN, MapPage
 
 ROOT = Path(__file__).resolve().parents[2]
+expect.set_options(timeout=PATIENCE_MS)  # five seconds are short on a machine that computes beside
 # SwiftShader draws WebGL2 exactly on machines without a GPU.
 ARGS = [
     "--no-sandbox",

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from tests.browser.map_fixture.completion import predict
-from tests.browser.map_fixture.driver import PATIENCE_MS, PIXELS, WATCH_FRAMES, WORLDS, MapPage, hex_rgba
+from tests.browser.map_fixture.driver import PIXELS, WATCH_FRAMES, WORLDS, MapPage, hex_rgba
 
 pytestmark = pytest.mark.browser
 
@@ -280,8 +280,7 @@ def test_segmentations_are_swapped_without_a_blank(map_page) -> None:
     page.call("window.framesSeen.length = 0")
     page.control("hold-blocks", True)
     page.id("segmentation-offer-adopt").click()
-    outdated = page.id("overlay-outdated")
-    expect(outdated).to_contain_text("until then you see the old one", timeout=PATIENCE_MS)
+    expect(page.id("overlay-outdated")).to_contain_text("until then you see the old one")
     expect(page.page.locator(".cluster-canvas")).to_have_class(re.compile("outdated"))
     page.wait("clusternet.state.number === 1")
     assert page.call("clusternet.state.table") == [0] * 256

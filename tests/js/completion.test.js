@@ -3,6 +3,7 @@ import {
     certaintyTexels,
     classOfLeaf,
     completedTable,
+    fitted,
     formatCertainty,
     hasPredictions,
     isPrediction,
@@ -154,10 +155,24 @@ describe("completed map of the project", () => {
         assert.same(state.completedTable, [0, 0]);
         state.load(message({ number: 6, segmentation: { ...segmentation, id: 9 } }), new Uint8Array(2));
         assert.same(state.completedTable, [1, 0]);
-        state.setSegmentations([{ ...segmentation, id: 9, version: 1 }], null);
-        assert.same(state.completedTable, [0, 0]); // the table is for version 0
         state.load(message({ number: 7, segmentation: { ...segmentation, id: 9 } }), new Uint8Array(3));
         assert.equal(state.prediction, null); // another number of leaves
+        state.load(message({ number: 8 }), new Uint8Array(2));
+        state.setPrediction(table(8, { version: 1 }));
+        assert.equal(state.prediction, null); // of leaves that a split on its way makes
+    });
+
+    it("goes on with a table from before a split until the next comes, children being as their parent was", () => {
+        const [old, splits] = [table(5), { version: 3, leaves: [[0, 4, 2]], clusters: [] }];
+        const now = { id: 8, version: 3 };
+        assert.same(fitted(old, now, new Uint8Array(2), splits), old); // split and joined again
+        const children = fitted(old, now, new Uint8Array(6), splits);
+        assert.same(children.classes, [1, 1, 0, 0, 1, 1]);
+        assert.same(children.certainty, [200, 50, 0, 0, 200, 200]);
+        assert.equal(children.nLeaves, 6);
+        assert.equal(fitted(old, now, new Uint8Array(9), splits), null);
+        assert.equal(fitted(old, { id: 8, version: 0 }, new Uint8Array(6), splits), null);
+        assert.equal(fitted(old, null, null, splits), null);
     });
 
     it("follows the settings of all members, a pending command and the slider", () => {

@@ -4,6 +4,7 @@
  * reaches the threshold; none. segmentation/completion.py holds the same rule for the download; a test holds the two together.
  */
 import { inflate } from "./blocks.js";
+import { extendTable } from "./splits.js";
 
 const MAGIC = 0x54444e43; // "CNDT", little endian
 const HEADER_BYTES = 32;
@@ -53,6 +54,23 @@ export async function readPrediction(buffer) {
         classes: values.subarray(0, nLeaves),
         certainty: values.subarray(nLeaves),
     };
+}
+
+/**
+ * A prediction as it goes with the leaves that are shown. One from before leaves were split serves until the next comes,
+ * children being as their parent was: the map would go blank for a moment at each split.
+ * @param {object} prediction
+ * @param {{id: number, version: number} | null} segmentation
+ * @param {Uint8Array | null} table class of each leaf
+ * @returns {object | null} null where it is of other leaves
+ */
+export function fitted(prediction, segmentation, table, splits) {
+    const [version, length] = [segmentation?.version ?? 0, table?.length ?? 0];
+    if (prediction.segmentation !== segmentation?.id || prediction.version > version || prediction.nLeaves > length) return null;
+    if (prediction.nLeaves === length) return prediction;
+    if (prediction.version === version) return null;
+    const [classes, certainty] = [prediction.classes, prediction.certainty].map((own) => extendTable(own, splits));
+    return classes.length === length ? { ...prediction, nLeaves: length, classes, certainty } : null;
 }
 
 /** Whether the decoder names a class for any leaf: without examples its table is empty. */
