@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import faiss
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -35,12 +34,13 @@ from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.scene import Scene, open_scene
 from segmentation.rasters.windows import BLOCK, Window, n_levels
+from segmentation.running import choose_device, one_thread_each, read_codebook
 from segmentation.schedule import Schedule
 from segmentation.store import Segmentation, open_segmentation
 from segmentation.store_writer import StoreWriter
 from segmentation.survey import Survey, survey_scene
 
-__all__ = ["Progress", "choose_device", "one_thread_each", "read_codebook", "segment"]
+__all__ = ["Progress", "segment"]
 
 _CERTAINTY_SAMPLES = 50_000
 _NO_SUMS = np.zeros((0, 0))
@@ -161,25 +161,6 @@ def segment(
         finally:
             torch.set_num_threads(before)
     return open_segmentation(store)
-
-
-def one_thread_each() -> None:
-    """Initializer of a pool whose threads compute blocks side by side."""
-    torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)
-
-
-def choose_device(name: str) -> str:
-    """Which torch device a name means; InvalidArgumentError where there is none such."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name != "cpu" and not name.startswith("cuda"):
-        raise InvalidArgumentError(f'The device is "{name}"; choose "auto", "cpu" or "cuda".')
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InvalidArgumentError(
-            'This machine has no CUDA device that torch can use; choose "cpu" or "auto".'
-        )
-    return name
 
 
 class _Run:
@@ -457,19 +438,3 @@ class _Run:
         if self.report is not None:
             with self._lock:
                 self.report(Progress(stage, done, total, block))
-
-
-def read_codebook(
-    store: Segmentation, description: dict[str, Any]
-) -> tuple[BandScaling, FeatureScaling, Codebook]:
-    """What pass 1 fixed in an earlier run: how bands and features are scaled, and the leaves."""
-
-    def floats(name: str) -> NDArray[np.float32]:
-        return np.array(description[name], np.float32)
-
-    components = None if description["components"] is None else floats("components")
-    return (
-        BandScaling(floats("band_center"), floats("band_scale"), components),
-        FeatureScaling(floats("feature_mean"), floats("feature_deviation")),
-        Codebook.from_leaves(store.means, store.table("codebook/cells"), store.table("codebook/coarse")),
-    )

@@ -21,13 +21,13 @@ from segmentation.errors import CancelledError, InvalidArgumentError, Segmentati
 from segmentation.features.normalize import BandScaling, FeatureScaling
 from segmentation.learning.plan import LearningPlan, read_encoder
 from segmentation.legend import UNKNOWN, ClassTable
-from segmentation.pipeline import choose_device, one_thread_each, read_codebook
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.scene import Scene, open_scene
 from segmentation.rasters.windows import BLOCK, Window, n_levels
 from segmentation.reach import Reach, measure_reach
+from segmentation.running import choose_device, one_thread_each, read_codebook
 from segmentation.schedule import Schedule
 from segmentation.store import Segmentation, open_segmentation, read_description
 from segmentation.store_writer import StoreWriter

@@ -58,8 +58,8 @@ def train_command(
 
     from segmentation.learning.images import train_network
     from segmentation.learning.recipe import Recipe
-    from segmentation.pipeline import choose_device
     from segmentation.rasters.patches import find_images
+    from segmentation.running import choose_device
 
     images = [patches] if patches.is_file() else find_images(patches)
     with tqdm(unit="step", disable=None, file=sys.stderr) as bar:
