@@ -99,7 +99,7 @@ QUOTA_BYTES = _number("QUOTA_BYTES", 50_000_000_000, 1, 2**60)  # of each user
 MIN_FREE_BYTES = _number("MIN_FREE_BYTES", 256 * 1024**2, 0, 2**50)  # kept free on the disk of DATA_DIR
 TILE_THREADS = _number("TILE_THREADS", max(2, min(8, os.cpu_count() or 2)), 1, 256)
 # Whether the server learns better features of a scene by itself once its first map is there, and for how long.
-LEARNING = env.str("LEARNING", default="auto").strip().lower()
+LEARNING = env.str("LEARNING", default="").strip().lower() or "auto"
 if LEARNING not in ("auto", "manual"):
     raise ImproperlyConfigured(f'LEARNING must be "auto" or "manual", not {LEARNING!r}.')
 LEARNING_SECONDS = _number("LEARNING_SECONDS", 60, 1, 3600)

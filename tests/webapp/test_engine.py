@@ -187,6 +187,27 @@ async def test_cancel_takes_effect_and_a_killed_worker_is_survived(received):
         assert survivor.state == "complete", survivor.message
 
 
+async def test_a_map_that_somebody_waits_for_passes_one_that_learns(received):
+    def start(**parameters):
+        row = Segmentation.objects.create(scene=received, parameters=parameters)
+        jobs.submit_segmentation(row)
+        return row
+
+    async with serving():
+        await imported(received)
+        learning = await database_sync_to_async(start)(mode="best", train_seconds=3600)
+        await until(lambda: in_state(learning, "running")() and learning.stage == "learning")
+        fast = await database_sync_to_async(start)(mode="fast")
+        await until(in_state(fast, "complete", "failed"))
+        assert fast.state == "complete", fast.message
+        assert await database_sync_to_async(in_state(learning, "running"))()
+        assert learning.stage == "learning"
+        assert await database_sync_to_async(jobs.cancel)(learning)
+        await until(lambda: jobs_on_disk(received.folder.parents[1]) == [])
+        assert not learning.store_path.exists()
+        assert fast.store_path.exists()
+
+
 async def test_stopped_server_leaves_a_segmentation_that_the_next_one_finishes(received):
     async with serving():
         await imported(received)

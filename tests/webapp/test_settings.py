@@ -97,6 +97,8 @@ def test_empty_variables_mean_the_default(tmp_path):
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
+        ({"LEARNING": "never"}, 'LEARNING must be "auto" or "manual", not \'never\'.'),
+        ({"LEARNING_SECONDS": "0"}, "LEARNING_SECONDS must be a whole number from 1 to 3600, not '0'."),
         ({"PORT": "http"}, "PORT must be a whole number from 1 to 65535, not 'http'."),
         ({"PORT": "70000"}, "PORT must be a whole number from 1 to 65535, not '70000'."),
         ({"MAX_UPLOAD_BYTES": "4G"}, "MAX_UPLOAD_BYTES must be a whole number"),

@@ -5,11 +5,14 @@ import errno
 import pytest
 
 from segmentation.errors import CancelledError, EmptySceneError
+from segmentation.learning.network import load_network
+from segmentation.learning.training import TrainingProgress
+from segmentation.testing import synthetic_scene, write_scene
 from webapp import tasks
 from webapp.jobfiles import JobFolder
 from webapp.tasks import Course, Reporter
 
-STAGES = ("reading", "codebook", "leaves", "overviews")
+STAGES = ("reading", "learning", "codebook", "leaves", "overviews")
 
 
 @pytest.fixture
@@ -30,6 +33,68 @@ def test_course_of_a_large_scene_is_mostly_leaves_and_of_a_small_one_mostly_read
     large, small = Course(8 * 10**6, 10**9), Course(10**6, 10**6)
     assert large.progress("codebook", 1, 1) < 0.05
     assert small.progress("reading", 4, 4) > 0.5
+
+
+def test_course_of_a_training_takes_the_share_of_its_seconds():
+    n_pixels = 10**6
+    none, short, long = (Course(n_pixels, n_pixels, seconds) for seconds in (0.0, 5.0, 60.0))
+    assert none.progress("learning", 0, 9) == none.progress("learning", 9, 9)
+    shares = [
+        course.progress("learning", 9, 9) - course.progress("learning", 0, 9) for course in (short, long)
+    ]
+    assert 0.5 < shares[0] < shares[1] < 1
+    whole = [long.progress(stage, done, 7) for stage in STAGES for done in range(8)]
+    assert whole == sorted(whole)
+    assert whole[-1] == pytest.approx(1.0)
+
+
+def test_training_is_described_for_json():
+    training = TrainingProgress(5, 10, 0, 3, float("nan"), 0.9, float("inf"))
+    described = tasks.describe_training(training)
+    assert described == {
+        "step": 5, "steps": 10, "round": 0, "rounds": 3, "loss": None, "balance": 0.9, "left_s": None,
+    }  # fmt: skip
+
+
+class Worker:
+    """What a task asks of the worker that it runs on."""
+
+    def __init__(self):
+        self.events = []
+
+    def log_event(self, topic, message):
+        self.events.append(message)
+
+
+@pytest.mark.slow
+def test_segmentation_that_learns_tells_how_and_leaves_a_network(folder, tmp_path, monkeypatch):
+    worker = Worker()
+    monkeypatch.setattr(tasks, "get_worker", lambda: worker)
+    image = write_scene(tmp_path / "scene.tif", synthetic_scene(300, 260, 3, seed=1)[0])
+
+    def run(name, **parameters):
+        store = tmp_path / f"{name}.zarr"
+        return store, tasks.run_segment(
+            str(tmp_path), folder.job, str(image), str(store), parameters, (300, 260)
+        )
+
+    _, fast = run("fast", mode="fast", seed=0)
+    assert (fast["outcome"], fast["learned"]) == ("finished", None)
+    store, learned = run("learned", mode="best", train_seconds=0.1)
+    assert learned["outcome"] == "finished", learned
+    assert learned["learned"]["n_bands"] == 3
+    assert learned["learned"]["training"]["steps"] >= 3
+    network = load_network(store / tasks.NETWORK_FILE)
+    assert learned["learned"]["fingerprint"] == network.fingerprint
+    told = [event for event in worker.events if "training" in event]
+    assert {event["stage"] for event in told} == {"learning"}
+    assert told[-1]["training"]["steps"] == learned["learned"]["training"]["steps"]
+    _, applied = run("applied", mode="fast", network=str(store / tasks.NETWORK_FILE))
+    assert applied["learned"]["training"] == {"network": network.fingerprint, "steps": 0}
+    with tasks._precedence.first():
+        folder.request_cancel()
+        _, stopped = run("stopped", mode="best", train_seconds=60)
+    assert stopped == {"outcome": "cancelled"}
 
 
 def test_course_of_nothing_to_do_is_at_its_end():

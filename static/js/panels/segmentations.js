@@ -9,7 +9,7 @@ import { isActive, progressText } from "./status.js";
 const STATES = { queued: "waiting", running: "running", complete: "complete", failed: "failed", cancelled: "cancelled" };
 
 function describe(segmentation) {
-    if (isActive(segmentation)) return progressText(segmentation);
+    if (isActive(segmentation)) return progressText(segmentation, true);
     if (segmentation.state !== "complete") return `${STATES[segmentation.state]}. ${segmentation.message}`.trim();
     const { parameters, n_leaves: nLeaves, device, learned } = segmentation;
     const parts = [`${nLeaves.toLocaleString("en")} leaves`];

@@ -23,21 +23,21 @@ export const isActive = (segmentation) => segmentation && ["queued", "running"].
 /** Whether it trains on the scene, so that nobody waits for it. */
 export const learns = ({ parameters }) => parameters?.mode === "best" && parameters.train_seconds !== 0;
 
-/** "Learning better features · 40% · loss 2.1 · balance 93% · 30 s left" */
-function learningText({ step, steps, loss, balance, left_s: leftS }) {
-    const parts = [STAGES.learning, `${Math.floor((100 * step) / steps)}%`];
+/** "loss 2.1", and with `whole` "balance 93%": how evenly the pseudo-classes share the scene */
+function trainingParts({ loss, balance }, whole) {
+    const parts = [];
     if (Number.isFinite(loss)) parts.push(`loss ${loss.toFixed(1)}`);
-    if (Number.isFinite(balance)) parts.push(`balance ${Math.round(100 * balance)}%`);
-    const left = formatTimeLeft(leftS);
-    return (left ? [...parts, left] : parts).join(" · ");
+    if (whole && Number.isFinite(balance)) parts.push(`balance ${Math.round(100 * balance)}%`);
+    return parts;
 }
 
-/** "Clustering the scene · 42% · 3 min left" */
-export function progressText(segmentation) {
+/** "Clustering the scene · 42% · 3 min left"; with `whole` all that is known of a training */
+export function progressText(segmentation, whole = false) {
     if (segmentation.state === "queued") return learns(segmentation) ? "Learning better features: waiting" : "Waiting for a free worker";
-    if (segmentation.training) return learningText(segmentation.training);
     const parts = [STAGES[segmentation.stage] ?? "Starting", `${Math.floor(segmentation.progress * 100)}%`];
-    const left = formatTimeLeft(segmentation.leftS);
+    const { training } = segmentation;
+    if (training) parts.push(...trainingParts(training, whole));
+    const left = formatTimeLeft(training?.left_s ?? segmentation.leftS);
     return (left ? [...parts, left] : parts).join(" · ");
 }
 
