@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,6 +64,30 @@ class BlockWork:
 
     def superpixels(self, window: Window) -> Superpixels:
         """Divide a window into superpixels and pool its feature map over them."""
+        return self.regions(
+            window,
+            lambda channels, held: find_superpixels(channels[:_SLIC_CHANNELS], held, self.superpixel_px),
+        )
+
+    def superpixels_within(self, window: Window, mask: NDArray[np.bool_]) -> Superpixels:
+        """Divide a part of a window, bool (H, W), into superpixels that keep inside it."""
+        return self.regions(
+            window,
+            lambda channels, held: find_superpixels(
+                channels[:_SLIC_CHANNELS], held & mask, self.superpixel_px
+            ),
+        )
+
+    def regions(
+        self,
+        window: Window,
+        divide: Callable[[NDArray[np.float32], NDArray[np.bool_]], tuple[NDArray[np.int32], int]],
+    ) -> Superpixels:
+        """Divide a window into regions and pool its feature map over them.
+
+        ``divide`` is given the channels, float32 (C, H, W), and where there is data, bool (H, W); it gives the region of
+        each pixel, int32 (H, W), -1 for none, and the number of regions.
+        """
         outer = outer_window(window)
         bands, valid = self.reader.read(outer)
         top, left = window.row - outer.row, window.col - outer.col
@@ -75,11 +100,16 @@ class BlockWork:
                 labels, none, np.zeros((0, self.n_features), np.float32), np.zeros((0, self.reader.n_bands))
             )
         channels, features = self._feature_map(bands, valid, top, left, window)
-        labels, n = find_superpixels(channels[:_SLIC_CHANNELS], held, self.superpixel_px)
-        pixels = np.bincount(labels[held], minlength=n).astype(np.float32)
+        labels, n = divide(channels, held)
+        pixels = np.bincount(labels[labels >= 0], minlength=n).astype(np.float32)
         means = (region_sums(features, labels, n) / pixels[:, None]).astype(np.float32)
         if self.encoder is not None:
-            means = np.column_stack([means, self._embedding(bands, valid, top, left, labels, n)])
+            learned = (
+                self._embedding(bands, valid, top, left, labels, n)
+                if n
+                else np.zeros((0, self.encoder.n_features))
+            )
+            means = np.column_stack([means, learned]).astype(np.float32)
         sums = region_sums(np.ascontiguousarray(bands[:, *inner]), labels, n)
         return Superpixels(labels, pixels, means, sums)
 

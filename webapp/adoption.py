@@ -13,10 +13,10 @@ from segmentation import transfer_classes
 from segmentation.errors import StoreError
 from webapp import permissions
 from webapp.actions import append_edit, first_edit, lock_project, record
-from webapp.blocks import open_store
 from webapp.edits import ProjectState, Table, apply_edit, pack_table, unpack_table
 from webapp.errors import ConflictError, MissingError
 from webapp.history import ADOPT
+from webapp.leaves import leaves_key, open_leaves
 from webapp.models import Edit, Project, Segmentation
 from webapp.snapshots import load_state, save_state
 
@@ -51,14 +51,14 @@ def adopt_segmentation(user: User, project_id: int, client_id: str, *, segmentat
     for _ in range(ATTEMPTS):
         project = permissions.require_project(user, project_id)
         new = _require_adoptable(project, segmentation)
-        seen = (project.segmentation_id, bytes(project.class_table))
+        seen = (project.segmentation_id, bytes(project.class_table), project.splits)
         payload = _payload(new, project.segmentation_id, _carried(project, new))
         with transaction.atomic():
             project = lock_project(user, project_id)
             first = first_edit(project, user, client_id)
             if first is not None:
                 return first
-            if (project.segmentation_id, bytes(project.class_table)) != seen:
+            if (project.segmentation_id, bytes(project.class_table), project.splits) != seen:
                 continue
             _require_adoptable(project, segmentation)
             before = load_state(project)
@@ -124,12 +124,14 @@ def _carried(project: Project, new: Segmentation) -> Table | None:
     if project.segmentation_id is None or not table.any():
         return None
     try:
-        old_store = open_store(project.segmentation_id)
+        old = open_leaves(leaves_key(project))
     except StoreError:
         # Its files are gone (a failed disk, a restored backup): the classes stay in the log, the map starts
         # anew.
         return None
-    return np.asarray(transfer_classes(old_store, table, open_store(new.pk)), np.uint8)
+    store = open_leaves(leaves_key(project, new.pk))
+    carried = transfer_classes(old, old.from_ids(table), store)
+    return np.asarray(store.by_id(carried, store.n_ids, shared=True), np.uint8)
 
 
 def _payload(new: Segmentation, replaces: int | None, table: Table | None) -> dict[str, Any]:

@@ -7,15 +7,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from django.conf import settings
 
-from segmentation import BLOCK, open_segmentation
-from segmentation.store import Segmentation as Store
+from segmentation import BLOCK
+from segmentation.split_store import SplitSegmentation as Store
+from webapp.leaves import LeavesKey, forget_leaves, open_leaves
 
 __all__ = [
     "HEADER",
@@ -47,19 +46,14 @@ class BlockKey(NamedTuple):
     col: int
 
 
-@lru_cache(maxsize=64)
-def _opened(path: Path) -> Store:
-    return open_segmentation(path)
-
-
 def open_store(segmentation_id: int) -> Store:
-    """The store of a segmentation, kept open; StoreError where it has no codebook yet or is gone."""
-    return _opened(Path(settings.DATA_DIR) / "segmentations" / f"{segmentation_id}.zarr")
+    """The store of a segmentation without any project's splits, kept open; StoreError where it has no codebook yet or is gone."""
+    return open_leaves(LeavesKey(segmentation_id))
 
 
 def forget_stores() -> None:
     """Close what is open (a store was removed, or tests begin anew)."""
-    _opened.cache_clear()
+    forget_leaves()
     _mesh.cache_clear()
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 from segmentation.errors import StoreError
 from segmentation.pyramid import NODATA_LEAF
-from webapp.blocks import open_store
+from webapp.edits import LEAF_SPLIT
+from webapp.event_types import ClicksInfo
 from webapp.examples import Example, fold_examples, read_log
 from webapp.history import REDO, UNDO
-from webapp.messages import ClicksInfo
+from webapp.leaves import leaves_key, open_leaves
 from webapp.models import Edit, Project
 
 __all__ = ["all_clicks", "clicks_changed"]
@@ -25,7 +26,7 @@ def all_clicks(project: Project) -> list[list[int]]:
 
 def clicks_changed(project: Project, edit: Edit) -> ClicksInfo | None:
     """How an edit changed the clicks that count; None where it did not."""
-    if edit.kind in (UNDO, REDO):
+    if edit.kind in (UNDO, REDO, LEAF_SPLIT):  # which changes the leaves of clicks, too
         return {"all": all_clicks(project)}
     if edit.kind == "examples.remove":
         return {"added": [], "removed": list(edit.payload["targets"])}
@@ -43,9 +44,9 @@ def _with_leaves(project: Project, clicks: Sequence[Example]) -> list[list[int]]
     if not clicks or project.segmentation_id is None:
         return []
     try:
-        leaves = open_store(project.segmentation_id).neighborhoods.at(
-            [(click.row, click.col) for click in clicks]
-        )
+        store = open_leaves(leaves_key(project))
+        rows = store.neighborhoods.at([(click.row, click.col) for click in clicks])
+        leaves = [NODATA_LEAF if row == NODATA_LEAF else int(store.leaf_ids[row]) for row in rows]
     except StoreError:
         leaves = [NODATA_LEAF] * len(clicks)  # its files are gone, which the map itself says
     return [

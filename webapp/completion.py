@@ -10,7 +10,7 @@ import gzip
 import struct
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -21,10 +21,10 @@ from django.contrib.auth.models import User
 from segmentation import Click
 from segmentation.completion import completed_table, mean_probabilities, prediction_bytes, readable_clicks
 from segmentation.decoder import Prediction
-from segmentation.store import Segmentation as Store
-from webapp.blocks import open_store
+from segmentation.split_store import SplitSegmentation as Store
 from webapp.errors import ConflictError
 from webapp.examples import Example, live_examples, read_log
+from webapp.leaves import LeavesKey, leaves_key, open_leaves
 from webapp.models import Project
 from webapp.permissions import require_project
 
@@ -49,13 +49,11 @@ class Order:
     segmentation: int | None
     examples: tuple[Example, ...]
     has_had_examples: bool  # so that a browser may hold an older answer
+    leaves: LeavesKey = field(default_factory=lambda: LeavesKey(0))
 
     def asks_the_same(self, other: Order) -> bool:
-        return (self.project, self.segmentation, self.examples) == (
-            other.project,
-            other.segmentation,
-            other.examples,
-        )
+        mine = (self.project, self.segmentation, self.leaves, self.examples)
+        return mine == (other.project, other.segmentation, other.leaves, other.examples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,10 +103,14 @@ class Completed:
         return completed_table(assigned, self.classes, self.certainty, threshold)
 
     def probabilities(self, low: int, high: int) -> list[tuple[int, float]]:
-        """Mean probability of each class over leaves ``low`` to ``high - 1`` by their pixels, likeliest first."""
+        """Mean probability of each class over leaves ``low`` to ``high - 1`` by their pixels, likeliest first.
+
+        InvalidArgumentError where these are no range of leaves.
+        """
+        rows = self.store.range_of(low, high)
         if self.prediction is None:
             return []
-        return mean_probabilities(self.prediction, self.store.statistics().pixels, low, high)
+        return mean_probabilities(self.prediction, self.store.statistics().pixels, *rows)
 
 
 # ---------------------------------------------------------------------------------------------------- orders
@@ -129,7 +131,14 @@ def order_of(project: Project) -> Order:
     if kept is not None and (kept.number, kept.segmentation) == (project.number, project.segmentation_id):
         return kept
     has_had = any(edit.given for edit in read_log(project))
-    order = Order(key, project.number, project.segmentation_id, tuple(live_examples(project)), has_had)
+    order = Order(
+        key,
+        project.number,
+        project.segmentation_id,
+        tuple(live_examples(project)),
+        has_had,
+        leaves_key(project),
+    )
     _orders[key] = order
     while len(_orders) > _KEPT:
         _orders.popitem(last=False)
@@ -147,7 +156,7 @@ def decode(order: Order, previous: Completed | None = None) -> Completed:
     if order.segmentation is None:
         raise ConflictError("The project has no segmentation yet, so there is nothing to complete.")
     started = time.perf_counter()
-    store = open_store(order.segmentation)
+    store = open_leaves(order.leaves)
     # Asked for before the leaves are read: what is written in between is then looked at once more, not missed.
     is_final = store.complete
     all_clicks = [
@@ -173,8 +182,9 @@ def decode(order: Order, previous: Completed | None = None) -> Completed:
         is_final,
         clicks,
         prediction,
-        classes,
-        certainty,
+        # By the numbers in the blocks: children whose split was undone show what their parent shows.
+        store.by_id(classes, store.n_ids, shared=True),
+        store.by_id(certainty, store.n_ids, shared=True),
         _since(started),
     )
 

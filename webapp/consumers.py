@@ -22,18 +22,24 @@ from webapp.completion import Order, order_for
 from webapp.completion_stream import CompletionStream
 from webapp.dispatch import perform
 from webapp.errors import InvalidInputError, LimitError, MissingError, describe
+from webapp.event_types import event
 from webapp.messages import (
     AdoptSegmentation,
+    CancelSplit,
     Command,
     EditCommand,
     FetchState,
+    PreviewSplit,
+    RedoEdit,
     ResendEdits,
+    SplitLeaf,
+    UndoEdit,
     WantBlocks,
-    event,
     parse_command,
     sender_of,
 )
 from webapp.ratelimit import TokenBucket
+from webapp.splitter import Splitter
 from webapp.streaming import BlockStream
 from webapp.viewports import viewports
 
@@ -80,11 +86,15 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.statistics: set[int] = set()
         self.is_listed_anew = False
         self.known_segmentations: set[int] = set()
-        self.commands: asyncio.Queue[EditCommand | WantBlocks] = asyncio.Queue(MAX_QUEUED)
+        self.commands: asyncio.Queue[EditCommand | WantBlocks | PreviewSplit | CancelSplit] = asyncio.Queue(
+            MAX_QUEUED
+        )
         self.bucket = TokenBucket(COMMANDS_PER_S, BURST)
         self.stream = BlockStream(self._send_bytes)
         self.completion = CompletionStream(self._read_order, self._send_bytes, self._send_event)
         self.adopting: asyncio.Task[None] | None = None
+        self.splitter = Splitter(self.user, self.project_id, self._send_event, self.stream.use_leaves)
+        self.splitting: asyncio.Task[None] | None = None
         self.news.set()
         streams = (self.stream.run(), self.completion.run())
         for work in (self._tell_news(), self._perform_commands(), *streams, self._beat()):
@@ -94,6 +104,8 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        if hasattr(self, "splitter"):
+            await self.splitter.close()
         for group in self.groups_joined:
             await self.channel_layer.group_discard(group, self.channel_name)
         await sync_to_async(viewports.drop, thread_sensitive=False)(self.channel_name)
@@ -125,7 +137,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.wants_state = self.wants_state or command.number > self.number
             self.number = min(self.number, command.number)
             self.news.set()
-        elif isinstance(command, EditCommand | WantBlocks):
+        elif isinstance(command, EditCommand | WantBlocks | PreviewSplit | CancelSplit):
             try:
                 self.commands.put_nowait(command)
             except asyncio.QueueFull:
@@ -140,6 +152,13 @@ class ProjectConsumer(AsyncWebsocketConsumer):
                 await self._want(command)
             elif isinstance(command, AdoptSegmentation):
                 await self._adopt(command)
+            elif isinstance(command, SplitLeaf | PreviewSplit):
+                await self._split(command)
+            elif isinstance(command, CancelSplit):
+                await self._guarded(None, self.splitter.cancel())
+            elif isinstance(command, UndoEdit | RedoEdit) and self._is_splitting:
+                waits = LimitError("Your split is still being made; undo or redo once it is there.")
+                await self._reject(command.client_id, waits)
             else:
                 await self._perform(command, thread_sensitive=True)
 
@@ -162,6 +181,32 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             )
             return
         self.adopting = self._start(self._perform(command, thread_sensitive=False))
+
+    @property
+    def _is_splitting(self) -> bool:
+        return self.splitting is not None and not self.splitting.done()
+
+    async def _split(self, command: SplitLeaf | PreviewSplit) -> None:
+        # It reads and writes all blocks of a leaf; one can go on classifying meanwhile.
+        if self._is_splitting:
+            await self._reject(command.client_id, LimitError("A cluster is being split already; wait for it."))
+            return
+        self.splitting = self._start(self._guarded(command.client_id, self._perform_split(command)))
+
+    async def _perform_split(self, command: SplitLeaf | PreviewSplit) -> None:
+        if isinstance(command, PreviewSplit):
+            await self.splitter.preview(command)
+            return
+        done = await self.splitter.split(command)
+        if done.is_repeat:
+            self.repeats.append(done.number)
+        self.news.set()
+
+    async def _guarded(self, client_id: str | None, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            await self._reject(client_id, error)
 
     async def _want(self, command: WantBlocks) -> None:
         try:
@@ -235,6 +280,8 @@ class ProjectConsumer(AsyncWebsocketConsumer):
                 for told in applied.events:
                     await self._send_event("edit.applied", told)
                     self.number = told["number"]
+                if any("splits" in told or told.get("reload") for told in applied.events):
+                    await self._use_leaves()
                 self.can_step = applied.can_step
                 if applied.events:
                     self.completion.look()
@@ -242,6 +289,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.wants_state = False
             state = await database_sync_to_async(readings.state)(self.user, self.project_id)
             await self._send_event("project.state", state)
+            await self._use_leaves()
             self.number, self.can_step = state["number"], (state["can_undo"], state["can_redo"])
             self.completion.start_anew()
         repeats, self.repeats = self.repeats, []
@@ -268,6 +316,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.stream.look_again()
             if self.stream.segmentation:
                 await sync_to_async(viewports.tell, thread_sensitive=False)(self.stream.segmentation)
+
+    async def _use_leaves(self) -> None:
+        self.splitter.use_leaves(await database_sync_to_async(readings.leaves)(self.user, self.project_id))
 
     async def _read_order(self) -> Order:
         return await database_sync_to_async(order_for)(self.user, self.project_id)

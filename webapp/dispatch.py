@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 
-from webapp import actions, adoption, example_actions, legends, splits, undoing
+from webapp import actions, adoption, example_actions, leaf_splitting, legends, splits, undoing
 from webapp import messages as m
 from webapp.models import Edit
 
@@ -23,6 +23,7 @@ _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
     m.AssignLeaves: actions.assign_leaves,
     m.UnassignLeaves: actions.unassign_leaves,
     m.SplitCluster: splits.split_cluster,
+    m.SplitLeaf: leaf_splitting.split_leaf,
     m.CreateClass: actions.create_class,
     m.RenameClass: actions.rename_class,
     m.RecolorClass: actions.recolor_class,
@@ -39,8 +40,11 @@ _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
 }
 
 
-def perform(user: User, project_id: int, command: m.EditCommand) -> Performed:
-    """Do what a command asks; WebError or SegmentationError with a sentence where it cannot be done."""
+def perform(user: User, project_id: int, command: m.EditCommand, **more: Any) -> Performed:
+    """Do what a command asks; WebError or SegmentationError with a sentence where it cannot be done.
+
+    ``more`` goes to the action beside the command's fields.
+    """
     first = Edit.objects.filter(project=project_id, user=user, client_id=command.client_id).first()
     if first is not None:
         return Performed(first.number, is_repeat=True)
@@ -49,5 +53,5 @@ def perform(user: User, project_id: int, command: m.EditCommand) -> Performed:
         for name in type(command).model_fields
         if name not in ("type", "client_id")
     }
-    edit = _ACTIONS[type(command)](user, project_id, command.client_id, **fields)
+    edit = _ACTIONS[type(command)](user, project_id, command.client_id, **fields, **more)
     return Performed(edit.number, is_repeat=False)

@@ -146,10 +146,11 @@ def _unassign(state: ProjectState, payload: Mapping[str, Any]) -> None:
 
 
 def _split_cluster(state: ProjectState, payload: Mapping[str, Any]) -> None:
-    if payload["segmentation"] == state.segmentation:
+    segmentation = payload["segmentation"]
+    if segmentation == state.segmentation:
         low, high = payload["range"]
         parts = [(first, end) for first, end in payload["parts"]]
-        state.refinements[state.segmentation] = state.refinement.with_cluster(low, high, parts)
+        state.refinements[segmentation] = state.refinement.with_cluster(low, high, parts)
 
 
 def _split_leaf(state: ProjectState, payload: Mapping[str, Any], live: bool = True) -> None:

@@ -13,7 +13,7 @@ from webapp.adoption import offered
 from webapp.clicks import all_clicks, clicks_changed
 from webapp.descriptions import describe_scene
 from webapp.edits import CLUSTER_SPLIT, LEAF_SPLIT, ProjectState, pack_table
-from webapp.messages import (
+from webapp.event_types import (
     ClassInfo,
     CompletionInfo,
     EditAppliedEvent,

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from segmentation.errors import StoreError
 from segmentation.pyramid import NODATA_LEAF
-from webapp.blocks import open_store
-from webapp.edits import merge_ranges
+from webapp.edits import LEAF_SPLIT, merge_ranges
 from webapp.history import REDO, UNDO
+from webapp.leaves import leaves_key, open_leaves
 from webapp.models import Edit, Project
 
 __all__ = [
@@ -40,7 +40,10 @@ __all__ = [
 MAX_POINTS = 2_000  # of one edit
 MAX_EXAMPLES = 20_000  # pixels of a project: the decoder learns from all of them at every click
 
-EXAMPLE_KINDS = frozenset({"leaves.assign", "leaves.unassign", "examples.add", "examples.remove"})
+# A split of a leaf for a clicked class is a click that assigns its child.
+EXAMPLE_KINDS = frozenset(
+    {"leaves.assign", "leaves.unassign", LEAF_SPLIT, "examples.add", "examples.remove"}
+)
 
 Point = tuple[int, int]  # row, col
 Ranges = Sequence[Sequence[int]]
@@ -82,7 +85,7 @@ class ExampleEdit(NamedTuple):
             return None
         takes = frozenset(payload.get("supersedes") or ())
         point = payload.get("point")
-        if kind == "leaves.assign" and point:
+        if kind in ("leaves.assign", LEAF_SPLIT) and point:
             row, col = point
             return cls(number, live, (Example(number, row, col, payload["class"]),), takes, is_click=True)
         return cls(number, live, takes=takes) if takes else None
@@ -173,12 +176,12 @@ def superseded_by(project: Project, segmentation: int, point: Point | None, rang
     if not clicks or (point is None and not ranges):
         return []
     try:
-        store = open_store(segmentation)
+        store = open_leaves(leaves_key(project, segmentation))
     except StoreError:
         return []  # its files are gone: no leaf can be told from another, and the map itself says so
     points = [(edit.given[0].row, edit.given[0].col) for edit in clicks]
     *leaves, own = store.neighborhoods.at([*points, point if point is not None else points[0]])
-    inside = _Inside(ranges)
+    inside = _Inside(store.ranges_of((low, high) for low, high in ranges))
     return [
         edit.number
         for edit, leaf in zip(clicks, leaves, strict=True)

@@ -17,10 +17,10 @@ from django.utils.text import slugify
 
 from segmentation.vectors import ClassStyle, class_source, geojson_chunks
 from webapp import completion
-from webapp.blocks import open_store
 from webapp.completion_service import completions
 from webapp.edits import LabelState, Table
 from webapp.errors import ConflictError, LimitError
+from webapp.leaves import LeavesKey, leaves_key, open_leaves
 from webapp.models import Segmentation
 from webapp.permissions import require_project
 from webapp.snapshots import load_state
@@ -39,7 +39,7 @@ _END = object()
 class Order:
     """What is to be exported, read from the database at one moment."""
 
-    segmentation: int
+    leaves: LeavesKey
     table: Table
     classes: list[LabelState]
     aoi: dict[str, Any] | None
@@ -65,7 +65,7 @@ def prepare(user: User, project_id: int) -> Order:
         )
     state = load_state(project)
     return Order(
-        segmentation.pk,
+        leaves_key(project),
         state.visible_table(),
         state.live_classes(),
         project.aoi,
@@ -137,10 +137,10 @@ class _Body:
 
 
 def _chunks(order: Order, has_left: threading.Event) -> Iterator[str]:
-    store = open_store(order.segmentation)
+    store = open_leaves(order.leaves)
     legend = {label.number: ClassStyle(label.name, label.color) for label in order.classes}
     table, about = _completed(order)
-    source = class_source(store, table, order.aoi)
+    source = class_source(store, store.from_ids(table), order.aoi)
     return geojson_chunks(
         source, legend, store.georeference, name=order.name, about=about, cancelled=has_left.is_set
     )

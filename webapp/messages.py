@@ -1,12 +1,12 @@
-"""What the socket carries: one type for each command and each event (docs/protocol.md, "Socket").
+"""What browsers say on the socket: one type for each command (docs/protocol.md, "Commands").
 
-A test compares the two registries at the end with the tables of that page.
+A test compares the registry with the table of that page; what the server says is in webapp/event_types.py.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,19 +22,21 @@ from pydantic import (
 from webapp.edits import MAX_CLASSES, MAX_RANGES
 from webapp.errors import InvalidInputError
 from webapp.examples import MAX_POINTS
+from webapp.refinements import MAX_PARTS
 
 __all__ = [
     "COMMANDS",
-    "EVENTS",
     "AddExamples",
     "AdoptSegmentation",
     "AssignLeaves",
+    "CancelSplit",
     "Command",
     "CreateClass",
     "DeleteClass",
     "EditCommand",
     "FetchState",
     "LoadLegend",
+    "PreviewSplit",
     "RecolorClass",
     "RedoEdit",
     "RemoveExamples",
@@ -44,10 +46,10 @@ __all__ = [
     "SetAoi",
     "SetCompletion",
     "SplitCluster",
+    "SplitLeaf",
     "UnassignLeaves",
     "UndoEdit",
     "WantBlocks",
-    "event",
     "parse_command",
     "sender_of",
 ]
@@ -114,6 +116,31 @@ class SplitCluster(EditCommand):
     version: Index
     leaves: tuple[Index, Index] = Field(alias="range")
     parts: Annotated[list[tuple[Index, Index]], Field(min_length=1, max_length=64)]
+
+
+class SplitLeaf(EditCommand):
+    type: Literal["leaf.split"]
+    segmentation: Id
+    version: Index
+    leaf: Index
+    parts: Annotated[int, Field(ge=2, le=MAX_PARTS)] | None = None
+    class_number: ClassNumber | None = Field(default=None, alias="class")
+    point: Point | None = None
+
+
+class PreviewSplit(Command):
+    """Changes nothing for others, and is told to its sender alone."""
+
+    type: Literal["split.preview"]
+    client_id: ClientId
+    segmentation: Id
+    version: Index
+    leaf: Index
+    parts: Annotated[int, Field(ge=2, le=MAX_PARTS)]
+
+
+class CancelSplit(Command):
+    type: Literal["split.cancel"]
 
 
 class CreateClass(EditCommand):
@@ -214,6 +241,9 @@ _MODELS: tuple[type[Command], ...] = (
     AssignLeaves,
     UnassignLeaves,
     SplitCluster,
+    SplitLeaf,
+    PreviewSplit,
+    CancelSplit,
     CreateClass,
     RenameClass,
     RecolorClass,
@@ -239,6 +269,9 @@ _AnyCommand = Annotated[
     AssignLeaves
     | UnassignLeaves
     | SplitCluster
+    | SplitLeaf
+    | PreviewSplit
+    | CancelSplit
     | CreateClass
     | RenameClass
     | RecolorClass
@@ -298,131 +331,3 @@ def _explain(error: ValidationError) -> str:
     if len(shown) > 60:
         shown = shown[:57] + "..."
     return f"The field {where} of {command} cannot be {shown}: {reason[:1].lower()}{reason[1:]}."
-
-
-# ---------------------------------------------------------------------------------------------------- events
-
-
-class ClassInfo(TypedDict):
-    number: int
-    name: str
-    color: str
-    position: int
-    deleted: bool
-
-
-class CompletionInfo(TypedDict):
-    on: bool
-    threshold: float
-
-
-class ProjectInfo(TypedDict):
-    id: int
-    name: str
-    aoi: dict[str, Any] | None
-    completion: CompletionInfo
-
-
-class SplitsInfo(TypedDict):
-    version: int
-    leaves: list[list[int]]
-    clusters: list[list[Any]]
-
-
-class ClicksInfo(TypedDict, total=False):
-    all: list[list[int]]
-    added: list[list[int]]
-    removed: list[int]
-
-
-class ProjectStateEvent(TypedDict):
-    number: int
-    project: ProjectInfo
-    scene: dict[str, Any]
-    user: str
-    classes: list[ClassInfo]
-    segmentation: dict[str, Any] | None
-    segmentations: list[dict[str, Any]]
-    table: str | None
-    completion: CompletionInfo
-    splits: SplitsInfo
-    clicks: list[list[int]]
-    can_undo: bool
-    can_redo: bool
-    offered: dict[str, Any] | None
-
-
-class EditAppliedEvent(TypedDict, total=False):
-    number: int
-    kind: str
-    client_id: str
-    user: str | None
-    at: str
-    changes: list[list[int]]
-    classes: list[ClassInfo]
-    project: ProjectInfo
-    splits: SplitsInfo
-    clicks: ClicksInfo
-    reload: bool
-    can_undo: bool
-    can_redo: bool
-    message: str
-
-
-class CommandRejectedEvent(TypedDict):
-    client_id: str | None
-    code: str
-    message: str
-
-
-class SegmentationProgressEvent(TypedDict):
-    segmentation: int
-    state: str
-    stage: str
-    progress: float
-    message: str
-    left_s: float | None
-    training: dict[str, Any] | None
-
-
-class SegmentationsChangedEvent(TypedDict):
-    segmentations: list[dict[str, Any]]
-    offered: dict[str, Any] | None
-
-
-class StatisticsChangedEvent(TypedDict):
-    segmentation: int
-
-
-class CompletionFailedEvent(TypedDict):
-    number: int
-    message: str
-
-
-class HeartbeatEvent(TypedDict):
-    number: int
-
-
-class EventType(NamedTuple):
-    name: str
-    payload: type
-
-
-_EVENT_TYPES = (
-    EventType("project.state", ProjectStateEvent),
-    EventType("edit.applied", EditAppliedEvent),
-    EventType("command.rejected", CommandRejectedEvent),
-    EventType("segmentation.progress", SegmentationProgressEvent),
-    EventType("segmentations.changed", SegmentationsChangedEvent),
-    EventType("statistics.changed", StatisticsChangedEvent),
-    EventType("completion.failed", CompletionFailedEvent),
-    EventType("heartbeat", HeartbeatEvent),
-)
-EVENTS: dict[str, type] = {kind.name: kind.payload for kind in _EVENT_TYPES}
-
-
-def event(kind: str, payload: Any) -> str:
-    """One text frame for the browser."""
-    if kind not in EVENTS:
-        raise ValueError(f"{kind!r} is not an event of the protocol")
-    return json.dumps({"type": kind, **payload}, separators=(",", ":"), allow_nan=False)

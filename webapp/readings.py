@@ -8,13 +8,15 @@ from django.contrib.auth.models import User
 
 from webapp import events, history
 from webapp.errors import MissingError
-from webapp.messages import EditAppliedEvent, ProjectStateEvent, SegmentationsChangedEvent
+from webapp.event_types import EditAppliedEvent, ProjectStateEvent, SegmentationsChangedEvent
+from webapp.leaves import LeavesKey, leaves_key
 from webapp.models import Edit, Segmentation
 from webapp.permissions import require_project
 
 __all__ = [
     "Applied",
     "edits_since",
+    "leaves",
     "newest_number",
     "require_segmentation_of_project",
     "scene_of",
@@ -36,6 +38,11 @@ def scene_of(user: User, project_id: int) -> int:
 
 def state(user: User, project_id: int) -> ProjectStateEvent:
     return events.project_state(require_project(user, project_id), user)
+
+
+def leaves(user: User, project_id: int) -> LeavesKey:
+    """Which leaves the project's map has now."""
+    return leaves_key(require_project(user, project_id))
 
 
 def segmentations(user: User, project_id: int) -> SegmentationsChangedEvent:

@@ -19,13 +19,14 @@ from segmentation.errors import StoreError
 from webapp import exports, jobs, quotas, segmentation_numbers, storage, suggestions
 from webapp.adoption import drop_segmentation
 from webapp.areas import check_area
-from webapp.blocks import open_store, pool
+from webapp.blocks import pool
 from webapp.completion import order_for
 from webapp.completion_service import completions
 from webapp.errors import ConflictError, InvalidInputError, LimitError
 from webapp.events import describe_segmentation
 from webapp.jobrows import ACTIVE, tell_segmentations
 from webapp.learning import LONGEST_S
+from webapp.leaves import LeavesKey, leaves_key, open_leaves
 from webapp.models import Project, Scene, Segmentation
 from webapp.networks import require_fitting
 from webapp.permissions import Visitor, require_project, require_scene, require_segmentation
@@ -221,33 +222,35 @@ async def get_statistics(
     request: HttpRequest, segmentation_id: int, project: int | None = None
 ) -> HttpResponse:
     segmentation = await _segmentation_with_tree(request, segmentation_id)
-    aoi = None
+    aoi, leaves = None, LeavesKey(segmentation.pk)
     if project is not None:
         row = await database_sync_to_async(require_project)(await request.auser(), project)
         if row.scene_id != segmentation.scene_id:
             raise InvalidInputError(
                 f"Project {project} is over another scene than segmentation {segmentation_id}."
             )
-        aoi = row.aoi
-    etag, cache = segmentation_numbers.etag(segmentation, aoi), "private, no-cache"
+        aoi, leaves = row.aoi, leaves_key(row, segmentation.pk)
+    etag, cache = segmentation_numbers.etag(segmentation, leaves, aoi), "private, no-cache"
     is_complete = segmentation.state == Segmentation.State.COMPLETE
     if is_complete and _is_known(request, etag):
         return _unchanged(etag, cache)
-    read = partial(segmentation_numbers.statistics, segmentation.pk, aoi, is_complete=is_complete)
+    read = partial(segmentation_numbers.statistics, leaves, aoi, is_complete=is_complete)
     return _binary(await _in_pool(read), etag, cache)
 
 
 @router.get("/segmentations/{segmentation_id}/spectrum")
-async def get_spectrum(request: HttpRequest, segmentation_id: int, low: int, high: int) -> dict[str, Any]:
+async def get_spectrum(
+    request: HttpRequest, segmentation_id: int, low: int, high: int, project: int | None = None
+) -> dict[str, Any]:
     segmentation = await _segmentation_with_tree(request, segmentation_id)
-    if not 0 <= low < high <= segmentation.n_leaves:
-        raise InvalidInputError(
-            f"Leaves {low} to {high} are not a range within the segmentation's {segmentation.n_leaves} "
-            "leaves."
-        )
+    leaves = LeavesKey(segmentation.pk)
+    if project is not None:
+        row = await database_sync_to_async(require_project)(await request.auser(), project)
+        leaves = leaves_key(row, segmentation.pk)
 
     def read() -> tuple[Any, float]:
-        return open_store(segmentation.pk).spectrum(low, high)
+        store = open_leaves(leaves)
+        return store.spectrum(*store.range_of(low, high))
 
     try:
         mean, pixels = await _in_pool(read)

@@ -13,9 +13,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from segmentation.store import Segmentation as Store
+from segmentation.split_store import SplitSegmentation as Store
 from webapp.blocks import open_store
+from webapp.leaves import LeavesKey, open_leaves
 from webapp.models import Segmentation
 
 __all__ = ["etag", "forget_numbers", "statistics", "tree"]
@@ -43,23 +45,23 @@ class _Kept(NamedTuple):
     is_complete: bool
 
 
-_kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
+_kept: OrderedDict[tuple[LeavesKey, str], _Kept] = OrderedDict()
 _kept_lock = threading.Lock()
-_computing: dict[tuple[int, str], threading.Lock] = {}
+_computing: dict[tuple[LeavesKey, str], threading.Lock] = {}
 
 
-def etag(segmentation: Segmentation, aoi: dict[str, Any] | None) -> str:
+def etag(segmentation: Segmentation, leaves: LeavesKey, aoi: dict[str, Any] | None) -> str:
     state = "complete" if segmentation.state == Segmentation.State.COMPLETE else f"{time.time():.0f}"
-    return f'"statistics-{segmentation.pk}-0-{_hash(aoi)}-{state}"'
+    return f'"statistics-{segmentation.pk}-{_hash(leaves)}-{_hash(aoi)}-{state}"'
 
 
-def statistics(segmentation_id: int, aoi: dict[str, Any] | None, *, is_complete: bool) -> bytes:
+def statistics(leaves: LeavesKey, aoi: dict[str, Any] | None, *, is_complete: bool) -> bytes:
     """The "statistics" of docs/protocol.md inside an area of interest, gzipped.
 
     Of a segmentation that ``is_complete``, counts from before that are not given out any more: the browser would keep
     them as final. StoreError while there is no codebook.
     """
-    key = (segmentation_id, _hash(aoi))
+    key = (leaves, _hash(aoi))
     with _kept_lock:
         lock = _computing.setdefault(key, threading.Lock())
     # Reading all leaves inside an area takes a while: of several that ask, one does it.
@@ -68,7 +70,7 @@ def statistics(segmentation_id: int, aoi: dict[str, Any] | None, *, is_complete:
         is_fresh = kept is not None and not is_complete and time.monotonic() - kept.at < FRESH_S
         if kept is not None and (kept.is_complete or is_fresh):
             return kept.packed
-        packed, has_all = _pack(open_store(segmentation_id), aoi)
+        packed, has_all = _pack(open_leaves(leaves), aoi)
         with _kept_lock:
             _kept[key] = _Kept(packed, time.monotonic(), has_all)
             _kept.move_to_end(key)
@@ -89,12 +91,18 @@ def forget_numbers() -> None:
 def _pack(store: Store, aoi: dict[str, Any] | None) -> tuple[bytes, bool]:
     counts = store.statistics(aoi)
     parts = [
-        struct.pack("<IIII", store.n_leaves, int(counts.complete), 0, 0),
-        np.ascontiguousarray(counts.pixels, "<f8").tobytes(),
-        np.ascontiguousarray(counts.area_m2, "<f8").tobytes(),
+        struct.pack("<IIII", store.n_ids, int(counts.complete), 0, 0),
+        np.ascontiguousarray(store.by_id(counts.pixels, store.n_ids), "<f8").tobytes(),
+        np.ascontiguousarray(_areas_by_id(store, counts.area_m2), "<f8").tobytes(),
     ]
     return gzip.compress(b"".join(parts), 5, mtime=0), bool(counts.complete)
 
 
-def _hash(aoi: dict[str, Any] | None) -> str:
-    return hashlib.sha256(json.dumps(aoi, sort_keys=True).encode()).hexdigest()[:16]
+def _areas_by_id(store: Store, areas: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    spread = np.asarray(store.by_id(areas, store.n_ids), np.float64)
+    # Numbers that are no leaf have no area, unless nothing has one.
+    return np.full_like(spread, np.nan) if np.isnan(areas).all() else spread
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -119,6 +119,7 @@ def find_orphans() -> list[Orphan]:
         *((path, "deleted before") for path in _entries(data / "trash")),
     ]
     found = [(path, reason) for path, reason in candidates if path.lstat().st_mtime < newest]
+    found += [(path, "a split that no project has") for path in _unused_splits(data / "segmentations")]
     waiting = _uploads_waiting()
     for path in _entries(data / "uploads"):
         if path.name not in waiting and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
@@ -137,6 +138,20 @@ def sweep() -> tuple[list[Orphan], int]:
 
 def _entries(folder: Path) -> Iterator[Path]:
     return iter(sorted(folder.iterdir())) if folder.is_dir() else iter(())
+
+
+def _unused_splits(folder: Path) -> Iterator[Path]:
+    """Folders of splits that were only tried out, or whose project is gone; a young one may be on somebody's screen."""
+    used = {
+        split["token"]
+        for packed in Project.objects.exclude(splits={}).values_list("splits", flat=True)
+        for refinement in packed.values()
+        for split in refinement["leaves"]
+    }
+    for store in _entries(folder):
+        for path in _entries(store / "splits"):
+            if path.name not in used and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
+                yield path
 
 
 def _uploads_waiting() -> set[str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from segmentation.errors import StoreError
-from webapp.blocks import BlockKey, block_exists, children, open_store, patch_frame, pool, runs, whole_frame
+from webapp.blocks import BlockKey, block_exists, children, patch_frame, pool, runs, whole_frame
+from webapp.leaves import LeavesKey, open_leaves
 
 __all__ = ["BlockStream"]
 
@@ -21,6 +23,7 @@ class _Wish:
     key: BlockKey
     is_due: bool = True  # worth looking at again
     is_sent: bool = False
+    source: Path | None = None  # of what was sent: the split that wrote it; None for the stored block
     # Of an overview block that is not complete: its level-0 blocks that were sent as patches, and those to
     # try.
     patched: set[tuple[int, int]] = field(default_factory=set)
@@ -33,6 +36,7 @@ class _Built:
 
     frames: list[bytes] = field(default_factory=list)
     is_whole: bool = False
+    source: Path | None = None
     patched: list[tuple[int, int]] = field(default_factory=list)
     left: list[tuple[int, int]] = field(default_factory=list)  # not tried yet
 
@@ -46,6 +50,7 @@ class BlockStream:
     def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         self._send = send
         self._segmentation = 0
+        self._leaves = LeavesKey(0)  # of the project
         self._wishes: dict[BlockKey, _Wish] = {}
         self._wake = asyncio.Event()
 
@@ -60,6 +65,15 @@ class BlockStream:
         self._segmentation = segmentation
         keys = dict.fromkeys(BlockKey(level, row, col) for row, col in blocks)
         self._wishes = {key: before.get(key) or _Wish(key) for key in keys}
+        self._wake.set()
+
+    def use_leaves(self, leaves: LeavesKey) -> None:
+        """The leaves that the project has now: blocks on the list that a split wrote anew are sent once more."""
+        if leaves == self._leaves:
+            return
+        self._leaves = leaves
+        for wish in self._wishes.values():
+            wish.is_due = True
         self._wake.set()
 
     def grew(self, segmentation: int, blocks: Iterable[Sequence[int]]) -> None:
@@ -93,17 +107,20 @@ class BlockStream:
                 await self._serve(wish)
 
     def _next(self) -> _Wish | None:
-        return next((wish for wish in self._wishes.values() if wish.is_due and not wish.is_sent), None)
+        return next((wish for wish in self._wishes.values() if wish.is_due), None)
 
     async def _serve(self, wish: _Wish) -> None:
-        segmentation = self._segmentation
+        leaves = (
+            self._leaves if self._leaves.segmentation == self._segmentation else LeavesKey(self._segmentation)
+        )
         # What comes in during the look is noted anew, so that nothing written meanwhile is missed.
         todo, wish.todo, wish.is_due = wish.todo, set(), False
         loop = asyncio.get_running_loop()
+        before = (wish.is_sent, wish.source)
         built = await loop.run_in_executor(
-            pool, _build, segmentation, wish.key, todo, frozenset(wish.patched)
+            pool, _build, leaves, wish.key, todo, frozenset(wish.patched), before
         )
-        wish.is_sent = built.is_whole
+        wish.is_sent, wish.source = built.is_whole, built.source
         wish.patched.update(built.patched)
         if built.left:
             wish.is_due = True
@@ -115,18 +132,26 @@ class BlockStream:
 
 
 def _build(
-    segmentation: int, key: BlockKey, todo: set[tuple[int, int]] | None, patched: frozenset[tuple[int, int]]
+    leaves: LeavesKey,
+    key: BlockKey,
+    todo: set[tuple[int, int]] | None,
+    patched: frozenset[tuple[int, int]],
+    before: tuple[bool, Path | None],
 ) -> _Built:
-    """Frames for one wish from what is on disk now; runs in a thread."""
+    """Frames for one wish from what is on disk now; ``before``: whether it was sent whole, and from where. Runs in a thread."""
+    segmentation = leaves.segmentation
     try:
-        store = open_store(segmentation)
+        store = open_leaves(leaves)
     except StoreError:
         return _Built()  # no codebook yet, or removed: nothing is ready
     if not block_exists(store, key):
         return _Built(is_whole=True)  # there will never be anything to send
+    source = store.block_source(*key)
+    if before == (True, source):
+        return _Built(is_whole=True, source=source)
     whole = whole_frame(segmentation, store, key)
     if whole is not None:
-        return _Built([whole], is_whole=True)
+        return _Built([whole], is_whole=True, source=source)
     if key.level == 0:
         return _Built()
     untried = [

@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 
 from segmentation import Suggestion, suggest
 from segmentation.places import Places, find_places
-from segmentation.store import Segmentation as Store
+from segmentation.split_store import SplitSegmentation as Store
 from segmentation.suggestions import MAX_SUGGESTIONS
 from webapp.completion import Completed, Order, order_of
 from webapp.completion_service import completions
@@ -95,7 +95,7 @@ def _answered(question: Question, completed: Completed) -> dict[str, Any]:
         completed.prediction,
         completed.clicks,
         question.count,
-        decided=_decided(question.table, completed.store.n_leaves),
+        decided=_decided(question.table, completed.store),
         places=_places_of(completed, question.aoi),
     )
     body = {"number": order.number, "suggestions": [_described(one) for one in found]}
@@ -105,11 +105,11 @@ def _answered(question: Question, completed: Completed) -> dict[str, Any]:
     return body
 
 
-def _decided(table: Table, n_leaves: int) -> npt.NDArray[np.bool_]:
+def _decided(table: Table, store: Store) -> npt.NDArray[np.bool_]:
     """Leaves with a class; the table may be of a segmentation adopted a moment before or after."""
-    decided = np.zeros(n_leaves, bool)
-    decided[: len(table)] = table[:n_leaves] != 0
-    return decided
+    decided = np.zeros(max(store.n_ids, len(table)), bool)
+    decided[: len(table)] = table != 0
+    return np.asarray(store.from_ids(decided), np.bool_)
 
 
 def _places_of(completed: Completed, aoi: dict[str, Any] | None) -> Places:

@@ -17,6 +17,10 @@ export class BlockLoader {
         this.onError = onError;
         this.ask = debounced(() => this.#ask(), PAUSE);
         layer.on("view", this.ask);
+        layer.on("expired", () => {
+            this.#forget();
+            this.ask();
+        });
         layer.on("blocks", () => {
             if (this.#unasked) this.ask();
         });
@@ -42,6 +46,13 @@ export class BlockLoader {
             level: inView.level,
             blocks: all.slice(0, MOST),
         });
+    }
+
+    /** What is left off the list once is sent again when it is back on it. */
+    #forget() {
+        const { segmentation } = this.state;
+        if (!segmentation?.tree_ready) return;
+        this.socket.send({ type: "blocks.want", segmentation: segmentation.id, level: 0, blocks: [] });
     }
 
     async #receive(buffer) {

@@ -40,7 +40,7 @@ export class Commands {
 
     /**
      * A click gives its cluster the active class; where other classes were clicked in the cluster, only the part of it that
-     * their clicks are not in.
+     * their clicks are not in, or of its leaf the pixels that look like this one.
      */
     click(leaf, point) {
         const { state } = this;
@@ -49,7 +49,11 @@ export class Commands {
             this.#withFirstClass(() => this.click(leaf, point));
             return;
         }
-        const { ranges } = state.meantBy(leaf, point);
+        const { ranges, rivals } = state.meantBy(leaf, point);
+        if (rivals.length && state.segmentation.state === "complete") {
+            this.splitLeaf(leaf, { class: state.activeClass, point });
+            return;
+        }
         const command = this.assign(ranges, point);
         if (!command) return;
         const [row, col] = point;
@@ -60,6 +64,21 @@ export class Commands {
     splitCluster({ low, high }, parts) {
         const { id: segmentation, version } = this.state.segmentation;
         return this.sync.dispatch({ type: "cluster.split", segmentation, version, range: [low, high], parts });
+    }
+
+    /**
+     * Cut a leaf finer.
+     * @param {{parts: number} | {class: number, point: number[]}} how into so many clusters of their own, or by what was
+     *     clicked in it
+     */
+    splitLeaf(leaf, how) {
+        const { id: segmentation, version } = this.state.segmentation;
+        return this.sync.dispatch({ type: "leaf.split", segmentation, version, leaf, ...how });
+    }
+
+    /** The server need not keep the split that was only looked at. */
+    cancelSplit() {
+        this.sync.socket.send({ type: "split.cancel" });
     }
 
     unassign(ranges, point = null) {

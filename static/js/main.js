@@ -12,7 +12,7 @@ import { SuggestionLayer } from "./layers/suggestions.js";
 import { parseStatistics } from "./model/areas.js";
 import { certaintyTexels } from "./model/completion.js";
 import { colorTexels, outlineKeys } from "./model/lookup.js";
-import { tintParts } from "./model/splits.js";
+import { outdatedNumbers, tintParts } from "./model/splits.js";
 import { parseTree } from "./model/tree.js";
 import { areaPanel } from "./panels/area.js";
 import { classesPanel } from "./panels/classes.js";
@@ -101,7 +101,13 @@ function buildMap() {
     examplesOnMap(state, examples, exampleLayer, tools, commands);
     const suggestions = suggestionsPanel(state, new SuggestionLayer(map, layer, imagery), commands);
 
-    const split = splitPanel(state, tools, commands);
+    const split = splitPanel(state, tools, commands, sync);
+    for (const event of ["state", "splits", "split"]) {
+        state.on(event, () => {
+            const { splits, splitPreview } = state;
+            if (splits.leaves.length || splitPreview) layer.expire(outdatedNumbers(splits, splitPreview?.trial ?? null));
+        });
+    }
     const toolNames = ["pan", "paint", "stroke", "stroke-against"];
     const toolButtons = Object.fromEntries(toolNames.map((name) => [name, byTestId(`tool-${name}`)]));
     for (const [name, button] of Object.entries(toolButtons)) button.addEventListener("click", () => tools.setTool(name));

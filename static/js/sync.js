@@ -71,6 +71,10 @@ export class Sync extends Emitter {
             case "statistics.changed":
                 this.emit("statistics", message);
                 break;
+            case "split.progress":
+            case "split.previewed":
+                this.emit(message.type, message);
+                break;
             case "completion.failed":
                 this.emit("completion-failed", message);
                 break;

@@ -10,6 +10,7 @@ from segmentation.errors import StoreError
 from tests.webapp import live
 from webapp import actions, exports
 from webapp.errors import LimitError
+from webapp.leaves import LeavesKey
 from webapp.models import Segmentation
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -108,10 +109,10 @@ def test_segmentation_that_is_computing_would_leave_holes(signed_in, project):
 
 
 def test_store_that_is_gone_is_told_before_the_download_begins(signed_in, project, monkeypatch):
-    def gone(segmentation_id):
+    def gone(leaves):
         raise StoreError("There is no segmentation at 1.zarr.")
 
-    monkeypatch.setattr(exports, "open_store", gone)
+    monkeypatch.setattr(exports, "open_leaves", gone)
     response = signed_in.get(url_of(project))
     assert (response.status_code, response.json()["detail"]) == (409, "There is no segmentation at 1.zarr.")
 
@@ -230,4 +231,4 @@ def test_order_holds_what_people_see(project):
     order = exports.prepare(project.owner, project.pk)
     assert order.table.tolist() == [1, 0, 0, 0]
     assert [label.name for label in order.classes] == ["Water"]
-    assert order.segmentation == project.segmentation_id
+    assert order.leaves == LeavesKey(project.segmentation_id)

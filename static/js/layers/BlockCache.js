@@ -11,6 +11,7 @@ const BLOCK_BYTES = PADDED * 2;
 export class BlockCache {
     #blocks = new Map();
     #clock = 0;
+    #outdated = null; // 1 for each number that no block should hold any more
 
     constructor(options = {}) {
         this.options = { ...defaults, ...options };
@@ -52,7 +53,7 @@ export class BlockCache {
         }
         const key = blockKey(frame.level, frame.row, frame.col);
         let block = this.#blocks.get(key);
-        if (block?.complete && (frame.isPatch || frame.version <= block.version)) return null;
+        if (block?.complete && (frame.isPatch || frame.version < block.version)) return null;
         if (!block) {
             block = { ...frame, key, payload: null, ids: emptyPadded(), complete: false, patches: new Set() };
             this.#blocks.set(key, block);
@@ -60,11 +61,32 @@ export class BlockCache {
         block.version = frame.version;
         writeIds(block.ids, ids, frame.rowOffset, frame.colOffset, frame.height, frame.width);
         this.#countFilled(block, frame);
+        if (this.#isOutdated(block)) block.complete = false; // it was sent before its leaves were split
         repeatEdges(block.ids);
         this.#shareEdges(block);
         block.dirty = "all";
         this.touch(block);
         return block;
+    }
+
+    /**
+     * Leaves were split, or joined again: blocks that hold numbers which are out of use are to come once more.
+     * @param {Uint8Array} outdated 1 for each such number
+     * @returns {boolean} whether there are any
+     */
+    expire(outdated) {
+        this.#outdated = outdated;
+        let found = false;
+        for (const block of this.#blocks.values()) {
+            if (!block.complete || !this.#isOutdated(block)) continue;
+            block.complete = false;
+            found = true;
+        }
+        return found;
+    }
+
+    #isOutdated(block) {
+        return this.#outdated !== null && block.ids.some((id) => this.#outdated[id]);
     }
 
     /** Patches come in runs of level-0 blocks, some of them twice: count the level-0 blocks that are there. */

@@ -24,7 +24,7 @@ const WEBGL_MISSING =
 const CONTEXT_LOST = "The graphics driver took the drawing surface away; the clusters come back as soon as it returns.";
 
 /**
- * Events: "view" (another part of the scene), "blocks" (one came), "drawn" (number of blocks), "outdated" (whether the
+ * Events: "view" (another part of the scene), "blocks" (one came), "expired" (some are to come again), "drawn" (number of blocks), "outdated" (whether the
  * overlay on screen is that of an earlier segmentation), "error" (a sentence, or "").
  */
 export class ClusterLayer extends Emitter {
@@ -167,6 +167,14 @@ export class ClusterLayer extends Emitter {
         this.redraw();
         this.emit("blocks");
         return true;
+    }
+
+    /**
+     * Leaves were split, or joined again.
+     * @param {Uint8Array} outdated 1 for each number that no block should hold any more
+     */
+    expire(outdated) {
+        if (this.cache.expire(outdated)) this.emit("expired");
     }
 
     /**

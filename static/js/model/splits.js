@@ -262,6 +262,33 @@ export function valueWhere(table, clusters, node, splits) {
     return found;
 }
 
+/**
+ * Numbers that no block should hold any more: of leaves that were split, of children whose pixels another split took over,
+ * and of children of a split that was only tried out.
+ * @param {{leaf: number, first: number, n: number} | null} trial a split of a leaf that is being tried out
+ * @returns {Uint8Array} 1 for those, one byte for each of 65,536 numbers
+ */
+export function outdatedNumbers(splits, trial) {
+    const outdated = new Uint8Array(65536);
+    outdated.fill(1, FIRST_CHILD, 65535);
+    const dead = splits.leaves.filter(([, , , live]) => !live);
+    const rootOf = (leaf) => {
+        const above = dead.find(([, first, n]) => leaf >= first && leaf < first + n);
+        return above ? rootOf(above[0]) : leaf;
+    };
+    splits.leaves.forEach(([parent, first, n, live], index) => {
+        const root = rootOf(parent);
+        const isTakenOver = !live && splits.leaves.some(([other, , , holds], at) => holds && at > index && other === root);
+        outdated.fill(isTakenOver ? 1 : 0, first, first + n);
+    });
+    for (const [parent, , , live] of splits.leaves) if (live) outdated[parent] = 1;
+    if (trial) {
+        outdated.fill(0, trial.first, trial.first + trial.n);
+        outdated[trial.leaf] = 1;
+    }
+    return outdated;
+}
+
 /** The splits with those that wait for the server. */
 export function splitsAfter(splits, pending, segmentation) {
     const mine = pending.filter((command) => command.type === "cluster.split" && command.segmentation === segmentation);

@@ -54,7 +54,8 @@ export function hoverPanel(state, tools) {
     async function spectrumOf(id, { low, high }) {
         const key = `${id}/${low}-${high}`;
         if (!spectra.has(key)) {
-            spectra.set(key, api.get(`/api/segmentations/${id}/spectrum?low=${low}&high=${high}`));
+            const query = `low=${low}&high=${high}&project=${state.project.id}`;
+            spectra.set(key, api.get(`/api/segmentations/${id}/spectrum?${query}`));
             if (spectra.size > KEEP) spectra.delete(spectra.keys().next().value);
         }
         try {

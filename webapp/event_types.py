@@ -1,0 +1,165 @@
+"""What the server tells browsers: one type for each event (docs/protocol.md, "Events")."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple, TypedDict
+
+__all__ = [
+    "EVENTS",
+    "ClassInfo",
+    "ClicksInfo",
+    "CommandRejectedEvent",
+    "CompletionFailedEvent",
+    "CompletionInfo",
+    "EditAppliedEvent",
+    "HeartbeatEvent",
+    "ProjectInfo",
+    "ProjectStateEvent",
+    "SegmentationProgressEvent",
+    "SegmentationsChangedEvent",
+    "SplitPreviewedEvent",
+    "SplitProgressEvent",
+    "SplitsInfo",
+    "StatisticsChangedEvent",
+    "event",
+]
+
+
+class ClassInfo(TypedDict):
+    number: int
+    name: str
+    color: str
+    position: int
+    deleted: bool
+
+
+class CompletionInfo(TypedDict):
+    on: bool
+    threshold: float
+
+
+class ProjectInfo(TypedDict):
+    id: int
+    name: str
+    aoi: dict[str, Any] | None
+    completion: CompletionInfo
+
+
+class SplitsInfo(TypedDict):
+    version: int
+    leaves: list[list[int]]
+    clusters: list[list[Any]]
+
+
+class ClicksInfo(TypedDict, total=False):
+    all: list[list[int]]
+    added: list[list[int]]
+    removed: list[int]
+
+
+class ProjectStateEvent(TypedDict):
+    number: int
+    project: ProjectInfo
+    scene: dict[str, Any]
+    user: str
+    classes: list[ClassInfo]
+    segmentation: dict[str, Any] | None
+    segmentations: list[dict[str, Any]]
+    table: str | None
+    completion: CompletionInfo
+    splits: SplitsInfo
+    clicks: list[list[int]]
+    can_undo: bool
+    can_redo: bool
+    offered: dict[str, Any] | None
+
+
+class EditAppliedEvent(TypedDict, total=False):
+    number: int
+    kind: str
+    client_id: str
+    user: str | None
+    at: str
+    changes: list[list[int]]
+    classes: list[ClassInfo]
+    project: ProjectInfo
+    splits: SplitsInfo
+    clicks: ClicksInfo
+    reload: bool
+    can_undo: bool
+    can_redo: bool
+    message: str
+
+
+class CommandRejectedEvent(TypedDict):
+    client_id: str | None
+    code: str
+    message: str
+
+
+class SegmentationProgressEvent(TypedDict):
+    segmentation: int
+    state: str
+    stage: str
+    progress: float
+    message: str
+    left_s: float | None
+    training: dict[str, Any] | None
+
+
+class SegmentationsChangedEvent(TypedDict):
+    segmentations: list[dict[str, Any]]
+    offered: dict[str, Any] | None
+
+
+class StatisticsChangedEvent(TypedDict):
+    segmentation: int
+
+
+class CompletionFailedEvent(TypedDict):
+    number: int
+    message: str
+
+
+class SplitProgressEvent(TypedDict):
+    client_id: str
+    progress: float
+
+
+class SplitPreviewedEvent(TypedDict):
+    client_id: str
+    leaf: int
+    first: int
+    pixels: list[int]
+
+
+class HeartbeatEvent(TypedDict):
+    number: int
+
+
+class EventType(NamedTuple):
+    name: str
+    payload: type
+
+
+_EVENT_TYPES = (
+    EventType("project.state", ProjectStateEvent),
+    EventType("edit.applied", EditAppliedEvent),
+    EventType("command.rejected", CommandRejectedEvent),
+    EventType("segmentation.progress", SegmentationProgressEvent),
+    EventType("segmentations.changed", SegmentationsChangedEvent),
+    EventType("statistics.changed", StatisticsChangedEvent),
+    EventType("completion.failed", CompletionFailedEvent),
+    EventType("split.progress", SplitProgressEvent),
+    EventType("split.previewed", SplitPreviewedEvent),
+    EventType("heartbeat", HeartbeatEvent),
+)
+EVENTS: dict[str, type] = {kind.name: kind.payload for kind in _EVENT_TYPES}
+
+
+def event(kind: str, payload: Any) -> str:
+    """One text frame for the browser."""
+    if kind not in EVENTS:
+        raise ValueError(f"{kind!r} is not an event of the protocol")
+    return json.dumps({"type": kind, **payload}, separators=(",", ":"), allow_nan=False)
