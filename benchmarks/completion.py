@@ -92,6 +92,7 @@ def running_server(data_dir: Path) -> Iterator[tuple[str, str]]:
         port = probe.getsockname()[1]
     command = [sys.executable, "manage.py", "run", "--no-browser"]
     environment = {**os.environ, "DATA_DIR": str(data_dir), "PORT": str(port), "HOST": "127.0.0.1"}
+    environment["LEARNING"] = "manual"  # a training beside it would be timed too
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         link = None

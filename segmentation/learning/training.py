@@ -63,6 +63,8 @@ class Training:
     ------
     EmptySceneError
         If the windows hold too few superpixels to tell any apart.
+    FeatureMismatchError
+        If ``start`` is of another shape than the recipe's.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Training:
         torch.manual_seed(seed)
         self.encoder = Encoder(n_channels, self.recipe.widths, self.recipe.n_features)
         if start is not None:
+            _check_start(start, self.encoder)
             self.encoder.load_state_dict(start.state_dict())
         self.encoder.to(device)
         self.from_scratch = start is None
@@ -285,6 +288,16 @@ class _Round:
         plain = found.optimizer.state_dict()
         found.optimizer.load_state_dict({**plain, "state": moments})
         return found
+
+
+def _check_start(start: Encoder, wanted: Encoder) -> None:
+    """Raise FeatureMismatchError where an encoder cannot be trained further."""
+    shape, ours = ((one.n_channels, *one.widths, one.n_features) for one in (start, wanted))
+    if shape != ours:
+        raise FeatureMismatchError(
+            f"The network has another shape (channels, widths, features: {shape}) than networks trained here ({ours}); "
+            "apply it as it is, or learn from the scene alone."
+        )
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

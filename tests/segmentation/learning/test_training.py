@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from segmentation.errors import CancelledError, EmptySceneError, FeatureMismatchError, InvalidArgumentError
+from segmentation.learning.encoder import Encoder
 from segmentation.learning.recipe import Recipe
 from segmentation.learning.targets import find_targets, whiten
 from segmentation.learning.training import Training
@@ -128,6 +129,12 @@ def test_calibration_leaves_no_trace():
 def test_it_starts_from_another_network():
     start = training(seed=5).run(4)
     assert torch.equal(weights(training(start=start).encoder), weights(start))
+
+
+def test_a_network_of_another_shape_is_no_start():
+    other = Encoder(3, (4, 4, 8), 4)
+    with pytest.raises(FeatureMismatchError, match="another shape .* apply it as it is"):
+        training(start=other)
 
 
 def test_too_little_to_learn_from_and_too_few_steps():
