@@ -133,7 +133,7 @@ def test_it_starts_from_another_network():
 
 def test_a_network_of_another_shape_is_no_start():
     other = Encoder(3, (4, 4, 8), 4)
-    with pytest.raises(FeatureMismatchError, match="another shape .* apply it as it is"):
+    with pytest.raises(FeatureMismatchError, match=r"another shape .* apply it as it is"):
         training(start=other)
 
 
