@@ -12,6 +12,7 @@ import {
     SOURCE,
 } from "../../static/js/model/completion.js";
 import { completionAfter } from "../../static/js/model/history.js";
+import { completionText } from "../../static/js/panels/completion.js";
 import { ProjectState } from "../../static/js/state.js";
 import { assert, describe, it } from "./shim.js";
 
@@ -118,6 +119,17 @@ describe("class of a leaf", () => {
 
     it("is told with a certainty that never pretends", () => {
         assert.same([0, 0.004, 0.834, 0.998, 1].map(formatCertainty), ["0%", "0%", "83%", "99%", "100%"]);
+    });
+});
+
+describe("sentence under the switch", () => {
+    const extents = new Map([[0, { value: 1, predicted: 0, share: 0.1 }], [1, { value: 9, predicted: 4, share: 0.9 }]]);
+
+    it("says what to do first, what there is, and how much of the map it is", () => {
+        assert(completionText(on, false, extents).includes("once two classes have a cluster each"));
+        assert.equal(completionText({ ...on, on: false }, true, extents), "Predict the rest of the map from your clicks.");
+        assert.equal(completionText(on, true, extents), "40.0% is predicted (striped), 10.0% stays open.");
+        assert.equal(completionText(on, true, null), "The rest of the map is predicted from your clicks.");
     });
 });
 

@@ -7,7 +7,7 @@ const PAUSE = 250; // ms without a change after which the slider counts as let g
 
 /** What the decoder has done, in a sentence. */
 export function completionText(completion, hasTable, extents) {
-    if (!hasTable) return "Give clusters of two or more classes a class; the rest of the map is predicted from your clicks.";
+    if (!hasTable) return "Predicts the rest of the map, once two classes have a cluster each.";
     if (!completion.on) return "Predict the rest of the map from your clicks.";
     if (!extents) return "The rest of the map is predicted from your clicks.";
     const open = extents.get(0);
@@ -47,7 +47,7 @@ export function completionPanel(state, commands) {
 
     function showLegend() {
         legend.hidden = state.mode !== "certainty";
-        const note = hasPredictions(state.prediction) ? "" : "Nothing is predicted yet: give clusters of two or more classes a class.";
+        const note = hasPredictions(state.prediction) ? "" : "Nothing is predicted yet: click a cluster of each of two classes.";
         setMessage(byId("certainty-note"), note);
     }
 
