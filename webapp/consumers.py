@@ -189,7 +189,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
     async def _split(self, command: SplitLeaf | PreviewSplit) -> None:
         # It reads and writes all blocks of a leaf; one can go on classifying meanwhile.
         if self._is_splitting:
-            await self._reject(command.client_id, LimitError("A cluster is being split already; wait for it."))
+            await self._reject(
+                command.client_id, LimitError("A cluster is being split already; wait for it.")
+            )
             return
         self.splitting = self._start(self._guarded(command.client_id, self._perform_split(command)))
 

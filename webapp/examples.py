@@ -41,9 +41,7 @@ MAX_POINTS = 2_000  # of one edit
 MAX_EXAMPLES = 20_000  # pixels of a project: the decoder learns from all of them at every click
 
 # A split of a leaf for a clicked class is a click that assigns its child.
-EXAMPLE_KINDS = frozenset(
-    {"leaves.assign", "leaves.unassign", LEAF_SPLIT, "examples.add", "examples.remove"}
-)
+EXAMPLE_KINDS = frozenset({"leaves.assign", "leaves.unassign", LEAF_SPLIT, "examples.add", "examples.remove"})
 
 Point = tuple[int, int]  # row, col
 Ranges = Sequence[Sequence[int]]

@@ -81,7 +81,12 @@ def test_split_by_hand_previews_applies_and_undoes(map_page) -> None:
     expect(page.id("split-preview").locator("li")).to_have_count(4)
     expect(page.id("split-preview")).to_contain_text("of it")
     # In the colors of the preview, and only here.
-    assert page.color(305, 305) in [[230, 97, 1, 255], [27, 120, 190, 255], [253, 216, 53, 255], [123, 50, 148, 255]]
+    assert page.color(305, 305) in [
+        [230, 97, 1, 255],
+        [27, 120, 190, 255],
+        [253, 216, 53, 255],
+        [123, 50, 148, 255],
+    ]
     assert page.commands("cluster.split") == []
     page.id("split-apply").click()
     page.idle()
@@ -150,8 +155,12 @@ def test_hovered_cluster_leaves_out_the_parts_that_stand_apart(map_page) -> None
     counts = WORLDS[PIXELS].counts()
     low, high = tree()[1:3]
     around = cluster_of(leaf(305, 305), 2)
-    inside = {int(at) for at in range(int(low[around]), int(high[around]))} - set(range(int(low[node]), int(high[node])))
-    there = next((row, col) for row in range(305, 420, 20) for col in range(305, 420, 20) if leaf(row, col) in inside)
+    inside = {int(at) for at in range(int(low[around]), int(high[around]))} - set(
+        range(int(low[node]), int(high[node]))
+    )
+    there = next(
+        (row, col) for row in range(305, 420, 20) for col in range(305, 420, 20) if leaf(row, col) in inside
+    )
     page.page.mouse.move(*page.on_screen(*there))
     expected = int(sum(counts[at] for at in inside))
     expect(page.id("hover-area")).to_contain_text(f"{expected:,} px")

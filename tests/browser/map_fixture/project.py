@@ -40,7 +40,9 @@ class Project:
     marks: list[dict[str, Any]] = field(default_factory=list)  # as the list of examples has them
     successor: bool = False  # whether there is another segmentation, of other leaves
     adopted: int = 0  # 1: the successor
-    clusters: list[list[Any]] = field(default_factory=list)  # those that were split, as the protocol lists them
+    clusters: list[list[Any]] = field(
+        default_factory=list
+    )  # those that were split, as the protocol lists them
 
     @property
     def number(self) -> int:

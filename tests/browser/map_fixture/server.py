@@ -150,7 +150,12 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
             project = PROJECTS[int(number)].project
             project.commands.append({"type": "rest", "path": path, "query": query})
             if project.suggestions_error:
-                return 409, "application/json", json.dumps({"detail": project.suggestions_error}).encode(), False
+                return (
+                    409,
+                    "application/json",
+                    json.dumps({"detail": project.suggestions_error}).encode(),
+                    False,
+                )
             found = suggestions_answer(project, int(query["count"][0]))
             return 200, "application/json", json.dumps(found).encode(), False
         case ["api", "projects", number, "certainty"]:
