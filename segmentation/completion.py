@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.decoder import NO_CLASS, Click, Prediction, classify_leaves
+from segmentation.decoding.graph import build_graph, count_contacts
 from segmentation.errors import InvalidArgumentError
 from segmentation.pyramid import NODATA_LEAF
 
@@ -35,7 +36,8 @@ def warm_up() -> None:
     """Load what the decoder needs, which takes a second or more, by decoding a few leaves that are made up."""
     means = np.linspace(-1, 1, 32, dtype=np.float32).reshape(16, 2)
     clicks = [Click(0, 0, 1), Click(0, 1, 2)]
-    classify_leaves(means, clicks, [np.zeros(9, np.uint16), np.full(9, 15, np.uint16)])
+    graph = build_graph(*count_contacts(np.arange(16, dtype=np.uint16).reshape(4, 4)), means)
+    classify_leaves(means, clicks, [np.zeros(9, np.uint16), np.full(9, 15, np.uint16)], graph=graph)
 
 
 def readable_clicks(segmentation: Segmentation, clicks: Sequence[Click]) -> list[Click]:

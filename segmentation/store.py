@@ -18,6 +18,7 @@ from rasterio.crs import CRS
 
 from segmentation.clustering.merge_tree import MergeTree
 from segmentation.decoder import Click, Prediction, classify_leaves
+from segmentation.decoding.graph import LeafGraph, leaf_graph
 from segmentation.errors import InvalidArgumentError, StoreError
 from segmentation.neighborhoods import Neighborhoods
 from segmentation.pyramid import NODATA_LEAF, level_shape, reduce_once
@@ -115,6 +116,11 @@ class Segmentation:
         return Neighborhoods(self)
 
     @cached_property
+    def graph(self) -> LeafGraph:
+        """Which leaves lie side by side; found on first use, in a second at most, of a complete segmentation."""
+        return leaf_graph(self)
+
+    @cached_property
     def certainty(self) -> NDArray[np.float32]:
         """How clearly the sampled superpixels of each leaf belong to it: float32 (n,), 0 to 1."""
         return self.table("codebook/certainty")
@@ -202,9 +208,14 @@ class Segmentation:
         return sums[2:] / max(pixels, 1.0), pixels
 
     def classify(self, clicks: Sequence[Click], *, seed: int = 0) -> Prediction:
-        """Predict class and certainty of every leaf from clicked pixels (see `segmentation.decoder`)."""
+        """Predict class and certainty of every leaf from clicked pixels (see `segmentation.decoder`).
+
+        Which leaves lie side by side counts only once all blocks are there: so that the answer depends on the segmentation
+        and the clicks, not on the moment.
+        """
         neighborhoods = self.neighborhoods.around([(click.row, click.col) for click in clicks])
-        return classify_leaves(self.means, clicks, neighborhoods, seed=seed)
+        graph = self.graph if self.complete else None
+        return classify_leaves(self.means, clicks, neighborhoods, graph=graph, seed=seed)
 
     def table(self, name: str) -> NDArray[Any]:
         """One of the store's tables, read afresh."""

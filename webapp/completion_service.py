@@ -16,6 +16,7 @@ from datetime import datetime
 
 from segmentation.completion import warm_up
 from segmentation.errors import SegmentationError
+from webapp.blocks import open_store
 from webapp.completion import Completed, Order, decode
 from webapp.errors import CompletionError, WebError
 
@@ -50,6 +51,7 @@ class CompletionService:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
         self._lock = threading.Lock()
         self._is_prepared = False
+        self._opened: set[int] = set()
         self._rooms: OrderedDict[tuple[int, datetime], _Room] = OrderedDict()
 
     async def answer(self, order: Order) -> Completed:
@@ -89,6 +91,25 @@ class CompletionService:
             if not self._is_prepared:
                 self._is_prepared = True
                 self._pool.submit(_load)
+
+    def open(self, segmentation: int) -> None:
+        """Find out in the background which leaves touch, so that the first click does not wait for that either."""
+        with self._lock:
+            if segmentation not in self._opened:
+                self._opened.add(segmentation)
+                self._pool.submit(self._open, segmentation)
+
+    def _open(self, segmentation: int) -> None:
+        try:
+            store = open_store(segmentation)
+            if store.complete:
+                _ = store.graph
+                return
+        except (SegmentationError, WebError) as error:
+            # Whoever clicks is told; here it is only work done ahead.
+            logger.warning("segmentation %d could not be read ahead: %s", segmentation, error)
+        with self._lock:
+            self._opened.discard(segmentation)
 
     def forget(self) -> None:
         """Drop all answers that are kept."""

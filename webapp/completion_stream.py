@@ -60,6 +60,8 @@ class CompletionStream:
             # A browser that never saw a prediction of this project needs no empty one.
             if order.segmentation is not None and (order.has_had_examples or self._told is not None):
                 await self._answer(order)
+            elif order.segmentation is not None:
+                completions.open(order.segmentation)
 
     async def _answer(self, order: Order) -> None:
         self._awaits_blocks = True

@@ -320,6 +320,45 @@ def test_decoder_that_cannot_be_loaded_is_logged(monkeypatch, caplog):
     assert "no trees here" in caplog.text
 
 
+class LookedAt:
+    """A store that tells when its graph is asked for."""
+
+    def __init__(self, complete):
+        self.complete = complete
+        self.graphs = 0
+
+    @property
+    def graph(self):
+        self.graphs += 1
+        return "graph"
+
+
+def test_graph_of_a_segmentation_is_found_ahead_once(monkeypatch):
+    store = LookedAt(complete=False)
+    monkeypatch.setattr(completion_service, "open_store", {7: store}.__getitem__)
+    service = CompletionService()
+    service.open(7)
+    service._pool.shutdown()
+    assert store.graphs == 0  # blocks are missing: asked again with the next news
+    service = CompletionService()
+    store.complete = True
+    service.open(7)
+    service.open(7)
+    service._pool.shutdown()
+    assert store.graphs == 1
+
+
+def test_segmentation_that_cannot_be_read_ahead_is_logged(monkeypatch, caplog):
+    def gone(segmentation):
+        raise StoreError("its files are gone")
+
+    monkeypatch.setattr(completion_service, "open_store", gone)
+    service = CompletionService()
+    service.open(7)
+    service._pool.shutdown()
+    assert "its files are gone" in caplog.text
+
+
 # ---------------------------------------------------------------------------------------------------- hover box
 
 
