@@ -397,8 +397,8 @@ def test_first_blocks_are_on_the_map_before_half_of_them_exist(tmp_path: Path, p
         )
         written = len(list(live.store().glob("leaves/0/c/*/*")))
         assert written < (side / 512) ** 2 / 2
+        expect(page.get_by_test_id("progress")).to_be_visible()
         # and the rest of the page can be used meanwhile
         add_class(page, "Fields")
-        expect(page.get_by_test_id("progress")).to_be_visible()
     finally:
         live.stop()
