@@ -177,11 +177,12 @@ class SplitSegmentation(Segmentation):
     def block(self, level: int, row: int, col: int) -> bytes | None:
         """One block as it is sent: a gzip member of 512 x 512 little-endian uint16 *ids*; None while not computed."""
         folder = self._above.get((level, row, col))
-        return (
-            super().block(level, row, col)
-            if folder is None
-            else block_file(folder, level, row, col).read_bytes()
-        )
+        if folder is None:
+            return super().block(level, row, col)
+        try:
+            return block_file(folder, level, row, col).read_bytes()
+        except OSError as error:
+            raise StoreError(_LOST) from error
 
     def block_source(self, level: int, row: int, col: int) -> Path | None:
         """Folder of the split that wrote a block; None where it is the stored one."""
@@ -232,6 +233,7 @@ class SplitSegmentation(Segmentation):
         return {split: _read_tables(split.folder) for split in self.splits}
 
 
+_LOST = "What a split of leaves wrote cannot be read any more; adopt another segmentation."
 _TREE = ("parent", "low", "high", "height", "rgb")
 
 
@@ -247,9 +249,7 @@ def _over(splits: Sequence[Split]) -> dict[tuple[int, int, int], Path]:
         try:
             blocks = json.loads((split.folder / BLOCKS_FILE).read_text())
         except (OSError, ValueError) as error:
-            raise StoreError(
-                "What a split of leaves wrote cannot be read any more; adopt another segmentation."
-            ) from error
+            raise StoreError(_LOST) from error
         found.update(dict.fromkeys(((level, row, col) for level, row, col in blocks), split.folder))
     return found
 

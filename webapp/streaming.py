@@ -138,12 +138,23 @@ def _build(
     patched: frozenset[tuple[int, int]],
     before: tuple[bool, Path | None],
 ) -> _Built:
-    """Frames for one wish from what is on disk now; ``before``: whether it was sent whole, and from where. Runs in a thread."""
-    segmentation = leaves.segmentation
+    """Frames for one wish from what is on disk now; none where its files are gone, or are not there yet."""
     try:
-        store = open_leaves(leaves)
+        return _frames(leaves, key, todo, patched, before)
     except StoreError:
-        return _Built()  # no codebook yet, or removed: nothing is ready
+        return _Built()  # no codebook yet, or removed (a preview, too): nothing is ready
+
+
+def _frames(
+    leaves: LeavesKey,
+    key: BlockKey,
+    todo: set[tuple[int, int]] | None,
+    patched: frozenset[tuple[int, int]],
+    before: tuple[bool, Path | None],
+) -> _Built:
+    """``before``: whether it was sent whole, and from where. Runs in a thread."""
+    segmentation = leaves.segmentation
+    store = open_leaves(leaves)
     if not block_exists(store, key):
         return _Built(is_whole=True)  # there will never be anything to send
     source = store.block_source(*key)

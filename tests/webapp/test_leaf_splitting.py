@@ -45,8 +45,8 @@ HEIGHT, WIDTH, N = 300, 620, 12
 _ids = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
+@pytest.fixture(scope="module", name="made")
+def made_segmentation(tmp_path_factory):
     """An image and its segmentation into few leaves, in two blocks."""
     folder = tmp_path_factory.mktemp("made")
     image = write_scene(folder / "scene.tif", synthetic_scene(HEIGHT, WIDTH, seed=5)[0])
@@ -54,8 +54,8 @@ def made(tmp_path_factory):
     return image, folder / "store.zarr"
 
 
-@pytest.fixture
-def project(made, data_dir, monkeypatch) -> Project:
+@pytest.fixture(name="project")
+def split_project(made, data_dir, monkeypatch) -> Project:
     """A project on that segmentation, with two classes, that everybody may edit."""
     monkeypatch.setattr(permissions, "can_open_project", lambda user, project: True)
     monkeypatch.setattr(permissions, "require_project", lambda user, key: Project.objects.get(pk=key))
@@ -68,7 +68,8 @@ def project(made, data_dir, monkeypatch) -> Project:
     adoption.adopt_first(project.pk, add_segmentation(scene, store))
     for name in ("Water", "Soil"):
         actions.create_class(owner, project.pk, "", name=name, color="#000000")
-    return Project.objects.get(pk=project.pk)
+    # Whole, so that a test on the event loop can look at its owner and scene.
+    return Project.objects.select_related("owner", "scene", "segmentation").get(pk=project.pk)
 
 
 def add_segmentation(scene: Scene, store) -> Segmentation:
