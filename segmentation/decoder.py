@@ -25,8 +25,8 @@ __all__ = ["NO_CLASS", "Click", "Prediction", "classify_leaves"]
 
 NO_CLASS = -1
 
-_N_TREES = 48
-_TREE_SHARE = np.float32(1 / 3)  # of the vote; the kernel has the rest
+_N_TREES = 32
+_TREE_SHARE = np.float32(0.5)  # of the vote; the kernel has the rest
 _BALANCE = 0.5  # power: a class with 100 times the examples of another counts 10 times as much
 _NEIGHBORHOOD = 9  # pixels; an example's weight is 1 in all
 _CHUNK = 8192  # leaves predicted at once by one thread
