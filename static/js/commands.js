@@ -41,15 +41,16 @@ export class Commands {
     /**
      * A click gives its cluster the active class; where other classes were clicked in the cluster, only the part of it that
      * their clicks are not in, or of its leaf the pixels that look like this one.
+     * @param {number} reach pixels of the scene that the hand cannot tell apart
      */
-    click(leaf, point) {
+    click(leaf, point, reach = 0) {
         const { state } = this;
         if (!state.table) return;
         if (!state.activeClass) {
-            this.#withFirstClass(() => this.click(leaf, point));
+            this.#withFirstClass(() => this.click(leaf, point, reach));
             return;
         }
-        const { ranges, rivals } = state.meantBy(leaf, point);
+        const { ranges, rivals } = state.meantBy(leaf, point, reach);
         if (rivals.length && state.segmentation.state === "complete") {
             this.splitLeaf(leaf, { class: state.activeClass, point });
             return;

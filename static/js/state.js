@@ -337,8 +337,8 @@ export class ProjectState extends Emitter {
     }
 
     /** What a click of the active class stands for: see `meantBy`. */
-    meantBy(leaf, point) {
-        return this.clusters.meantBy({ leaf, point, class: this.activeClass }, this.clicks, this.table);
+    meantBy(leaf, point, reach) {
+        return this.clusters.meantBy({ leaf, point, reach, class: this.activeClass }, this.clicks, this.table);
     }
 
     /** Show a split before it is made; null ends it. */

@@ -23,6 +23,7 @@ export class Sync extends Emitter {
     #queue = Promise.resolve();
     #sent = new Set(); // client ids of pending commands that went out on this connection
     #loadedHere = false; // whether this connection has told us where the project stands
+    #awaitsState = false; // whether the state was asked for anew
 
     /**
      * @param {import("./state.js").ProjectState} state
@@ -40,6 +41,7 @@ export class Sync extends Emitter {
         socket.on("status", () => {
             this.#sent.clear();
             this.#loadedHere = false;
+            this.#awaitsState = false;
             state.emit("history");
         });
     }
@@ -52,6 +54,7 @@ export class Sync extends Emitter {
     async #handle(message) {
         switch (message.type) {
             case "project.state":
+                this.#awaitsState = false;
                 this.state.load(message, await unpackTable(message.table));
                 this.#inStep();
                 this.emit("loaded", message);
@@ -95,15 +98,24 @@ export class Sync extends Emitter {
             return;
         }
         this.#sent.delete(event.client_id);
-        if (order === "next" && event.reload) this.socket.send({ type: "state.fetch" });
+        if (order === "next" && event.reload) this.#askForState();
         if (order === "next" || command) this.emit("applied", { event, command });
     }
 
     #rejected(event) {
         const command = this.state.reject(event.client_id);
         this.#sent.delete(event.client_id);
-        if (event.code === "stale") this.socket.send({ type: "state.fetch" });
+        if (event.code === "stale") this.#askForState();
         this.emit("rejected", { event, command });
+    }
+
+    /** Whether the page shows what the server last told, nothing of it being asked for again. */
+    get isInStep() {
+        return this.#loadedHere && !this.#awaitsState;
+    }
+
+    #askForState() {
+        this.#awaitsState = this.socket.send({ type: "state.fetch" });
     }
 
     #askForMissing() {

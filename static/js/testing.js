@@ -8,7 +8,7 @@ function nextFrame() {
 
 /** @param {object} page `state`, `sync`, `socket`, `ready`, and `parts` as soon as the map is there */
 export function exposeForTests(page) {
-    const { state, socket } = page;
+    const { state, sync, socket } = page;
     const parts = () => {
         if (!page.parts) throw new Error("The map is not there yet; await clusternet.ready first.");
         return page.parts;
@@ -16,6 +16,7 @@ export function exposeForTests(page) {
 
     function isIdle() {
         if (!page.parts || !state.tree || state.pending.length || socket.status !== "online") return false;
+        if (!sync.isInStep) return false;
         const { layer, loader } = page.parts;
         if (!layer.works) return true;
         return !loader.isUnpacking && !loader.wantedCount && layer.shown() === layer.wanted().blocks.length;

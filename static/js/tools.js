@@ -9,6 +9,7 @@ import { svg } from "./panels/dom.js";
 const defaults = {
     stroke: 4, // CSS pixels that a press must travel to be a stroke, not a click
     step: 3, // CSS pixels between samples along a stroke
+    samePlace: 4, // CSS pixels within which a click means the place of an earlier one
 };
 
 /** Events: "tool" (name), "pick" (cluster and leaf that are to be split), "hover" (cluster or null, leaf or null, point, whether the cluster is the same). */
@@ -123,7 +124,10 @@ export class Tools extends Emitter {
         if (this.tool === "split") this.emit("pick", { cluster, leaf: this.layer.leafAt(containerPoint) });
         else if (originalEvent.shiftKey) this.#erase(containerPoint);
         else if (originalEvent.altKey) this.#pick(containerPoint);
-        else this.commands.click(this.layer.leafAt(containerPoint), this.#pixelAt(containerPoint));
+        else {
+            const reach = this.options.samePlace / this.layer.pixelScale();
+            this.commands.click(this.layer.leafAt(containerPoint), this.#pixelAt(containerPoint), reach);
+        }
     }
 
     #erase(point) {

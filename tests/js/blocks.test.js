@@ -123,6 +123,19 @@ describe("block cache", () => {
         assert.equal(idAt(cache.add(frame({ level: 1, version: 3 }), filled(6)).ids, 0, 0), 6);
     });
 
+    it("takes blocks for unfinished that hold numbers out of use, whatever their neighbors hold", () => {
+        const cache = new BlockCache();
+        const old = cache.add(frame(), filled(7));
+        const beside = cache.add(frame({ col: 1 }), filled(9));
+        const outdated = new Uint8Array(65536);
+        outdated[7] = 1;
+        assert(cache.expire(outdated));
+        assert.same([old.complete, beside.complete], [false, true]);
+        assert(!cache.expire(outdated), "once is enough");
+        assert(!cache.add(frame(), filled(7)).complete, "one that was on its way still holds it");
+        assert(cache.add(frame({ version: 4 }), filled(61440)).complete);
+    });
+
     it("drops what was used longest ago, never what is needed", () => {
         const cache = new BlockCache({ budget: 2 * SIDE * SIDE * 2 });
         const blocks = [0, 1, 2, 3].map((col) => cache.add(frame({ col }), filled(col)));

@@ -1,5 +1,5 @@
 import { Clusters } from "../../static/js/model/clusters.js";
-import { clicksAfter, extendTable, FIRST_CHILD, nodeOf, NO_SPLITS, painted, RefinedTree, splitsAfter, tintParts } from "../../static/js/model/splits.js";
+import { clicksAfter, outdatedNumbers, extendTable, FIRST_CHILD, nodeOf, NO_SPLITS, painted, RefinedTree, splitsAfter, tintParts } from "../../static/js/model/splits.js";
 import { assert, describe, it } from "./shim.js";
 
 /** Leaves 0-7; merges: 8 = {0,1}, 9 = {2,3}, 10 = {4,5}, 11 = {6,7}, 12 = {0..3}, 13 = {4..7}, 14 = all. */
@@ -118,6 +118,26 @@ describe("splits of leaves", () => {
     });
 });
 
+describe("numbers out of use", () => {
+    const used = (splits, trial = null) => [...[3, C, C + 1, C + 2, C + 3, C + 4].map((id) => outdatedNumbers(splits, trial)[id])];
+
+    it("are those of leaves that were split and of children that nobody knows", () => {
+        assert.same(used(NO_SPLITS), [0, 1, 1, 1, 1, 1]);
+        assert.same(used(leafSplit([3, C, 2, 1, 0])), [1, 0, 0, 1, 1, 1]);
+        assert.equal(outdatedNumbers(NO_SPLITS, null)[65535], 0, "no data is no leaf");
+    });
+
+    it("are not those of an undone split, until another one takes its pixels", () => {
+        assert.same(used(leafSplit([3, C, 2, 0, 0])), [0, 0, 0, 1, 1, 1]);
+        assert.same(used(leafSplit([3, C, 2, 0, 0], [3, C + 2, 2, 1, 0])), [1, 1, 1, 0, 0, 1]);
+        assert.same(used(leafSplit([3, C, 2, 0, 0], [C, C + 2, 2, 0, 0], [3, C + 4, 1, 1, 0])), [1, 1, 1, 1, 1, 0]);
+    });
+
+    it("follow a split that is only tried out", () => {
+        assert.same(used(NO_SPLITS, { leaf: 3, first: C, n: 2 }), [1, 0, 0, 1, 1, 1]);
+    });
+});
+
 describe("a click where others clicked", () => {
     const other = (leaf, classNumber, row = 50, col = 50) => ({ number: 1, row, col, class: classNumber, leaf });
     const meant = (leaf, others, table, splits = NO_SPLITS, cut = 1, point = [0, 0]) =>
@@ -151,6 +171,15 @@ describe("a click where others clicked", () => {
         assert.equal(found.rivals.length, 1);
         assert.same(meant(5, [other(5, 1, 2, 2)], table), { ranges: [[0, 8]], rivals: [] });
         assert.same(meant(5, [other(5, 1, 2, 2), other(0, 1)], table), { ranges: [[4, 8]], rivals: [] });
+    });
+
+    it("corrects what was clicked within reach of the hand, whatever leaf is there", () => {
+        const table = new Uint8Array(8).fill(1);
+        const meant = (reach) =>
+            new Clusters(tree(), NO_SPLITS, 1).meantBy({ leaf: 5, point: [0, 0], class: 2, reach }, [other(4, 1, 3, 5)], table);
+        assert.same(meant(5), { ranges: [[0, 8]], rivals: [] });
+        assert.same(meant(4.9), { ranges: [[5, 6]], rivals: [] });
+        assert.same(meant(undefined), { ranges: [[5, 6]], rivals: [] });
     });
 
     it("tells children apart", () => {

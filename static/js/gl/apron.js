@@ -53,3 +53,11 @@ export function takeEdge(padded, other, dRow, dCol) {
 export const DIRECTIONS = [-1, 0, 1]
     .flatMap((dRow) => [-1, 0, 1].map((dCol) => [dRow, dCol]))
     .filter(([dRow, dCol]) => dRow || dCol);
+
+/** Whether a block itself, its neighbors' edges left out, holds one of the ids that `marks` has 1 for. */
+export function holdsAny(padded, marks) {
+    for (let row = 1; row < SIDE - 1; row++) {
+        for (let at = row * SIDE + 1; at < (row + 1) * SIDE - 1; at++) if (marks[padded[at]]) return true;
+    }
+    return false;
+}

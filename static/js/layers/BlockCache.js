@@ -1,5 +1,5 @@
 /** Leaf blocks that the page holds, least recently used out first. Knows no GL: `dirty` says what to upload. */
-import { DIRECTIONS, emptyPadded, PADDED, repeatEdges, takeEdge, writeIds } from "../gl/apron.js";
+import { DIRECTIONS, emptyPadded, holdsAny, PADDED, repeatEdges, takeEdge, writeIds } from "../gl/apron.js";
 import { BLOCK, blockKey } from "../model/blocks.js";
 
 const defaults = {
@@ -86,7 +86,7 @@ export class BlockCache {
     }
 
     #isOutdated(block) {
-        return this.#outdated !== null && block.ids.some((id) => this.#outdated[id]);
+        return this.#outdated !== null && holdsAny(block.ids, this.#outdated);
     }
 
     /** Patches come in runs of level-0 blocks, some of them twice: count the level-0 blocks that are there. */

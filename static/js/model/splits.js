@@ -218,7 +218,8 @@ export class RefinedTree {
  * What a click of a class stands for, in a cluster where other classes were clicked too.
  * @param {RefinedTree} refined
  * @param {Uint32Array} clusters cluster of every leaf
- * @param {{leaf: number, point: number[] | null, class: number}} click
+ * @param {{leaf: number, point: number[] | null, class: number, reach?: number}} click `reach`: pixels of the scene that the
+ *     hand cannot tell apart, so that a click so near to another one corrects it, whatever leaf the overview showed there
  * @param {{row: number, col: number, class: number, leaf: number}[]} others clicks that are examples still
  * @param {Uint8Array} table class of each leaf
  * @returns {{ranges: number[][], rivals: object[]}} the leaves it gives the class; `rivals` are clicks of other classes in
@@ -230,8 +231,12 @@ export function meantBy(refined, clusters, click, others, table) {
         (other) => other.class !== click.class && clusters[other.leaf] === cluster && table[other.leaf] === other.class,
     );
     // Right beside it, the click corrects the one before.
-    const isNear = ({ row, col }) => click.point && Math.max(Math.abs(row - click.point[0]), Math.abs(col - click.point[1])) <= NEAR;
-    const apart = inside.filter((other) => !(other.leaf === click.leaf && isNear(other)));
+    const corrects = ({ row, col, leaf }) => {
+        if (!click.point) return false;
+        const distance = Math.max(Math.abs(row - click.point[0]), Math.abs(col - click.point[1]));
+        return distance <= (click.reach ?? 0) || (leaf === click.leaf && distance <= NEAR);
+    };
+    const apart = inside.filter((other) => !corrects(other));
     if (!apart.length) return { ranges: refined.rangesOf(clusters, cluster), rivals: [] };
     const taken = new Set(apart.flatMap((other) => refined.pathOf(other.leaf, cluster)));
     const node = refined.pathOf(click.leaf, cluster).findLast((one) => !taken.has(one));

@@ -34,6 +34,7 @@ export function splitPanel(state, tools, commands, sync) {
     let segmentation = null;
     let parts = [];
     let asked = null; // client id of the preview that the server is making
+    let askedParts = 0;
     let made = null; // client id of the split that was asked for
 
     function swatch(index) {
@@ -66,7 +67,8 @@ export function splitPanel(state, tools, commands, sync) {
         if (leaf === null || asked) return;
         const { id, version } = state.segmentation;
         asked = newClientId();
-        const fields = { segmentation: id, version, leaf, parts: Number(count.value) };
+        askedParts = Number(count.value);
+        const fields = { segmentation: id, version, leaf, parts: askedParts };
         bar.value = 0;
         bar.hidden = !sync.socket.send({ type: "split.preview", client_id: asked, ...fields });
         if (!bar.hidden) return;
@@ -84,6 +86,10 @@ export function splitPanel(state, tools, commands, sync) {
         asked = null;
         bar.hidden = true;
         if (cut !== leaf) return;
+        if (askedParts !== Number(count.value)) {
+            askServer(); // the hand on the slider has gone on
+            return;
+        }
         parts = pixels.map((value, index) => ({ ranges: [[first + index, first + index + 1]], pixels: value }));
         showParts({ leaf, first, n: pixels.length });
     }
