@@ -76,13 +76,21 @@ def ours(task: Task, folder: Path, mode: str) -> Prepared:
         return np.append(np.where(assigned >= 0, assigned, decoded(clicks, seed)), -1)[leaves]
 
     learning_s = sum(seconds for stage, seconds in spent.items() if stage in ("learning", "training"))
+    maps = {"ours": whole_map, "ours, as in the app": as_in_the_app}
+    if mode == "fast":
+        maps = {"ours, without learning": whole_map}
     return Prepared(
-        {"ours": whole_map, "ours, as in the app": as_in_the_app},
+        maps,
         prepare_s,
         first[0] if first else prepare_s,
         learning_s,
         segmentation.device,
     )
+
+
+def ours_without_learning(task: Task, folder: Path) -> Prepared:
+    """What the app shows within seconds, while it learns: the filter bank alone."""
+    return ours(task, folder, "fast")
 
 
 def assign_clusters(
@@ -168,6 +176,7 @@ def clusternet(task: Task, folder: Path) -> Prepared:
 
 GROUPS: dict[str, Callable[..., Prepared]] = {
     "ours": ours,
+    "ours-fast": ours_without_learning,
     "bands-kmeans": bands_kmeans,
     "bands-forest": bands_forest,
     "bank-forest": bank_forest,
@@ -224,13 +233,14 @@ def forest(features: NDArray[np.float32]) -> Callable[[list[Place], int], Map]:
     from sklearn.ensemble import RandomForestClassifier
 
     n_features, height, width = features.shape
-    flat = features.reshape(n_features, -1).T
+    # Pixels that are alike get the same class: an 8-bit image has far fewer different ones than pixels.
+    flat, kind = np.unique(features.reshape(n_features, -1).T, axis=0, return_inverse=True)
 
     def predict(clicks: list[Place], seed: int) -> Map:
         rows, cols, classes = examples(clicks, height, width)
         model = RandomForestClassifier(N_TREES, n_jobs=-1, random_state=seed)
         model.fit(features[:, rows, cols].T, classes)
-        return model.predict(flat).reshape(height, width)
+        return model.predict(flat)[kind.ravel()].reshape(height, width)
 
     return predict
 

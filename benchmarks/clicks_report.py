@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-OURS = ("ours", "ours, as in the app")
+OURS = ("ours", "ours, as in the app", "ours, without learning")
 # Order, color and marker in the plot; colors that also color-blind readers tell apart (Okabe & Ito 2008).
 STYLES = {
     "ours": ("#d55e00", "o"),
     "ours, as in the app": ("#e69f00", "s"),
+    "ours, without learning": ("#cc79a7", "d"),
     "forest on filter bank": ("#0072b2", "^"),
     "forest on bands": ("#56b4e9", "v"),
     "K-means on bands": ("#009e73", "D"),

@@ -67,7 +67,7 @@ def fill_database(data_dir: Path, store: Path) -> int:
     from django.core.management import call_command
 
     from webapp.accounts import get_or_create_user
-    from webapp.adoption import adopt_first
+    from webapp.editing.adoption import adopt_first
     from webapp.launch import LOCAL_USER
     from webapp.models import Project, Scene, Segmentation
 

@@ -14,13 +14,14 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Q
 
-from webapp import broadcast, permissions
-from webapp.areas import check_area
-from webapp.edits import MAX_CLASSES, MAX_RANGES, ProjectState, apply_edit, changes, merge_ranges
+from webapp import permissions
+from webapp.editing.areas import check_area
+from webapp.editing.edits import MAX_CLASSES, MAX_RANGES, ProjectState, apply_edit, changes, merge_ranges
+from webapp.editing.examples import superseded_by
+from webapp.editing.snapshots import load_state, save_state
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
-from webapp.examples import superseded_by
+from webapp.live import broadcast
 from webapp.models import Edit, Project
-from webapp.snapshots import load_state, save_state
 
 __all__ = [
     "append_edit",

@@ -16,7 +16,7 @@ django.setup()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
-from webapp import jobs  # noqa: E402
+from webapp.jobs import door  # noqa: E402
 from webapp.origins import SameOriginValidator  # noqa: E402
 from webapp.requests import StreamingHandler  # noqa: E402
 from webapp.routing import websocket_urlpatterns  # noqa: E402
@@ -29,7 +29,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
     async with AsyncExitStack() as stack:
         await receive()  # lifespan.startup
         try:
-            await stack.enter_async_context(jobs.engine_lifespan())
+            await stack.enter_async_context(door.engine_lifespan())
         except Exception as error:
             await send(
                 {"type": "lifespan.startup.failed", "message": f"The job engine did not start: {error}"}

@@ -1,6 +1,6 @@
 """What browsers say on the socket: one type for each command (docs/protocol.md, "Commands").
 
-A test compares the registry with the table of that page; what the server says is in webapp/event_types.py.
+A test compares the registry with the table of that page; what the server says is in webapp/live/event_types.py.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pydantic import (
     ValidationError,
 )
 
-from webapp.edits import MAX_CLASSES, MAX_RANGES
+from webapp.editing.edits import MAX_CLASSES, MAX_RANGES
+from webapp.editing.examples import MAX_POINTS
+from webapp.editing.refinements import MAX_PARTS
 from webapp.errors import InvalidInputError
-from webapp.examples import MAX_POINTS
-from webapp.refinements import MAX_PARTS
 
 __all__ = [
     "COMMANDS",

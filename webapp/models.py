@@ -70,7 +70,7 @@ class Segmentation(models.Model):
     progress = models.FloatField(default=0)  # share done, 0 to 1
     message = models.TextField(blank=True)
     size_bytes = models.BigIntegerField(default=0)
-    automatic = models.BooleanField(default=False)  # begun by the server itself (webapp/learning.py)
+    automatic = models.BooleanField(default=False)  # begun by the server itself (webapp/jobs/learning.py)
     # Once complete: how its features came about, where any were learned.
     learned = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -121,7 +121,7 @@ class Network(models.Model):
 
 
 class Project(models.Model):
-    """Classes and edits over one scene. Its state is the fold of its live edits (webapp/edits.py)."""
+    """Classes and edits over one scene. Its state is the fold of its live edits (webapp/editing/edits.py)."""
 
     owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="projects")
     name = models.CharField(max_length=200)
@@ -136,7 +136,7 @@ class Project(models.Model):
     aoi = models.JSONField(
         null=True, blank=True
     )  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
-    # Snapshot of the fold, too: by segmentation, how its leaves and clusters were split (webapp/refinements.py).
+    # Snapshot of the fold, too: by segmentation, how its leaves and clusters were split (webapp/editing/refinements.py).
     splits = models.JSONField(default=dict, blank=True)
     # Whether leaves without a class show the decoder's, and from which certainty (0 to 1) on.
     completion_on = models.BooleanField(default=False)

@@ -2,6 +2,6 @@
 
 from django.urls import path
 
-from webapp.consumers import ProjectConsumer
+from webapp.live.consumers import ProjectConsumer
 
 websocket_urlpatterns = [path("ws/projects/<int:project_id>/", ProjectConsumer.as_asgi())]

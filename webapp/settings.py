@@ -104,7 +104,7 @@ if LEARNING not in ("auto", "manual"):
     raise ImproperlyConfigured(f'LEARNING must be "auto" or "manual", not {LEARNING!r}.')
 LEARNING_SECONDS = _number("LEARNING_SECONDS", 60, 1, 3600)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # of a request that is not an upload
-FILE_UPLOAD_HANDLERS = ["webapp.uploads.RasterUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["webapp.rest.uploads.RasterUploadHandler"]
 
 # --- base map (none by default) --------------------------------------------------------------------------
 BASEMAP_URL = env.str("BASEMAP_URL", default="").strip()

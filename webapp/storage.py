@@ -14,7 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from webapp import jobs, tile_render
+from webapp.imagery import tile_render
+from webapp.jobs import door
 from webapp.models import Network, Project, Scene, Segmentation, SignInToken
 
 __all__ = [
@@ -67,9 +68,9 @@ def free(path: Path) -> None:
 
 def delete_scene(scene: Scene) -> None:
     """Delete a scene with its projects and segmentations; their files go once the database has agreed."""
-    jobs.cancel_import(scene)
+    door.cancel_import(scene)
     for segmentation in scene.segmentations.all():
-        jobs.cancel(segmentation)
+        door.cancel(segmentation)
     with transaction.atomic():
         segmentations = list(scene.segmentations.all())
         cog_path = scene.cog_path

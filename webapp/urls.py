@@ -5,8 +5,9 @@ from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
-from webapp import accounts, errors, tiles, views
-from webapp.api import api
+from webapp import accounts, errors, views
+from webapp.imagery import tiles
+from webapp.rest.api import api
 
 handler400 = errors.bad_request
 handler403 = errors.permission_denied

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from webapp import quotas
 from webapp.errors import MissingError
 from webapp.permissions import require_project
-from webapp.uploads import SUFFIXES
+from webapp.rest.uploads import SUFFIXES
 
 __all__ = ["healthz", "map_page", "projects"]
 

@@ -12,8 +12,8 @@ from django.utils import timezone
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from webapp import jobs
 from webapp.accounts import make_sign_in_path
+from webapp.jobs import door
 from webapp.models import Project, Scene
 from webapp.storage import uploads_folder
 
@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 def imports(monkeypatch) -> list[tuple[Scene, Path]]:
     """What was handed to the job engine, which does not run here."""
     calls: list[tuple[Scene, Path]] = []
-    monkeypatch.setattr(jobs, "submit_import", lambda scene, path: calls.append((scene, path)))
-    monkeypatch.setattr(jobs, "project_created", lambda project: None)
+    monkeypatch.setattr(door, "submit_import", lambda scene, path: calls.append((scene, path)))
+    monkeypatch.setattr(door, "project_created", lambda project: None)
     return calls
 
 

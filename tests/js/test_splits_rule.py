@@ -1,4 +1,4 @@
-"""The page and the server mean the same leaves: static/js/model/splits.js and webapp/refinements.py."""
+"""The page and the server mean the same leaves: static/js/model/splits.js and webapp/editing/refinements.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Playwright
 
 from tests.js.test_js_modules import CHROMIUM_ARGS, served
-from webapp.refinements import FIRST_CHILD, LeafSplit, Refinement
+from webapp.editing.refinements import FIRST_CHILD, LeafSplit, Refinement
 
 __all__ = ["served"]
 

@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rasterio.transform import Affine, from_origin
 
-from webapp import jobs
+from webapp.jobs import door
 from webapp.models import Project, Scene
 
 
@@ -45,9 +45,9 @@ def submitted(monkeypatch) -> dict[str, list]:
     """What was handed to the job engine, which does not run here."""
     calls: dict[str, list] = {"imports": [], "projects": []}
     monkeypatch.setattr(
-        jobs, "submit_import", lambda scene, path: calls["imports"].append((scene, Path(path)))
+        door, "submit_import", lambda scene, path: calls["imports"].append((scene, Path(path)))
     )
-    monkeypatch.setattr(jobs, "project_created", calls["projects"].append)
+    monkeypatch.setattr(door, "project_created", calls["projects"].append)
     return calls
 
 

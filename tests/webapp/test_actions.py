@@ -3,12 +3,13 @@
 import pytest
 from django.db import connection, transaction
 
-from tests.webapp import live
-from webapp import actions, broadcast
-from webapp.edits import MAX_CLASSES, unpack_table
+from tests.webapp import scenario
+from webapp import actions
+from webapp.editing.edits import MAX_CLASSES, unpack_table
+from webapp.editing.snapshots import load_state, replay
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
+from webapp.live import broadcast
 from webapp.models import ClassLabel, Edit, Project, Segmentation
-from webapp.snapshots import load_state, replay
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,7 +18,7 @@ SQUARE = {"type": "Polygon", "coordinates": [[[1, 1], [9, 1], [9, 9], [1, 9], [1
 
 @pytest.fixture
 def project(data_dir) -> Project:
-    return live.make_project()
+    return scenario.make_project()
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ def test_repeated_client_id_gives_the_first_edit_and_changes_nothing(project, to
 
 def test_client_id_of_another_user_is_another_command(project):
     create(project, client_id="same")
-    other = live.make_user()
+    other = scenario.make_user()
     Project.objects.filter(pk=project.pk).update(owner=other)
     edit = actions.create_class(other, project.pk, "same", name="Soil", color="#000000")
     assert edit.payload["class"] == 2
@@ -138,7 +139,7 @@ def test_assign_refuses_ranges(project, ranges, error, sentence):
     create(project)
     with pytest.raises(error, match=sentence):
         assign(project, *ranges)
-    assert live.newest(project).kind == "class.create"
+    assert scenario.newest(project).kind == "class.create"
 
 
 def test_assign_to_another_segmentation_is_stale(project):
@@ -152,7 +153,7 @@ def test_assign_to_another_segmentation_is_stale(project):
 
 
 def test_assign_without_segmentation_is_stale(data_dir):
-    project = live.make_project(with_segmentation=False)
+    project = scenario.make_project(with_segmentation=False)
     create(project)
     with pytest.raises(StaleError, match="no segmentation yet"):
         assign(project, (0, 1), segmentation=1)
@@ -268,7 +269,7 @@ def test_set_aoi_refuses(project, geometry, sentence):
 
 @pytest.mark.parametrize(("turn", "fits"), [(0, True), (360, True), (-360, True), (90, False)])
 def test_aoi_of_a_scene_on_earth_may_be_a_turn_away(data_dir, turn, fits):
-    project = live.make_project(with_crs=True, with_segmentation=False)
+    project = scenario.make_project(with_crs=True, with_segmentation=False)
     west = 15.05 + turn
     ring = [[west, 45.05], [west + 0.1, 45.05], [west + 0.1, 45.1], [west, 45.05]]
     geometry = {"type": "Polygon", "coordinates": [ring]}
@@ -282,7 +283,7 @@ def test_aoi_of_a_scene_on_earth_may_be_a_turn_away(data_dir, turn, fits):
 
 def test_others_and_the_deleted_find_no_project(project):
     with pytest.raises(MissingError, match="deleted, or is no longer open to you"):
-        actions.create_class(live.make_user(), project.pk, "x", name="a", color="#000000")
+        actions.create_class(scenario.make_user(), project.pk, "x", name="a", color="#000000")
     owner, key = project.owner, project.pk
     project.delete()
     with pytest.raises(MissingError):

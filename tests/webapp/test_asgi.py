@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from asgiref.testing import ApplicationCommunicator
 
-from webapp import jobs
 from webapp.asgi import application
+from webapp.jobs import door
 
 
 def communicator() -> ApplicationCommunicator:
@@ -24,7 +24,7 @@ async def test_engine_lives_as_long_as_the_server(monkeypatch):
         yield
         seen.append("stopped")
 
-    monkeypatch.setattr(jobs, "engine_lifespan", engine)
+    monkeypatch.setattr(door, "engine_lifespan", engine)
     server = communicator()
     await server.send_input({"type": "lifespan.startup"})
     assert await server.receive_output() == {"type": "lifespan.startup.complete"}
@@ -41,7 +41,7 @@ async def test_engine_that_does_not_start_stops_the_server(monkeypatch):
         raise RuntimeError("no scheduler at tcp://example.org")
         yield
 
-    monkeypatch.setattr(jobs, "engine_lifespan", engine)
+    monkeypatch.setattr(door, "engine_lifespan", engine)
     server = communicator()
     await server.send_input({"type": "lifespan.startup"})
     answer = await server.receive_output()

@@ -24,7 +24,8 @@ from rasterio.transform import from_origin
 
 from segmentation.rasters.demo import Demo
 from tests.webapp.conftest import write_raster
-from webapp import imports, jobs, launch, storage
+from webapp import launch, storage
+from webapp.jobs import door, imports
 from webapp.management.commands import run
 from webapp.models import Project, Scene
 from webapp.storage import folder_size
@@ -174,7 +175,7 @@ def served(monkeypatch) -> list[str]:
 
     monkeypatch.setattr(launch, "serve", serve)
     monkeypatch.setattr(launch, "open_browser", links.append)
-    monkeypatch.setattr(jobs, "project_created", lambda project: None)
+    monkeypatch.setattr(door, "project_created", lambda project: None)
     return links
 
 

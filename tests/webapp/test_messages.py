@@ -9,7 +9,7 @@ import pytest
 
 from webapp import messages
 from webapp.errors import InvalidInputError
-from webapp.event_types import EVENTS, event
+from webapp.live.event_types import EVENTS, event
 from webapp.messages import COMMANDS, parse_command, sender_of
 
 PROTOCOL = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from webapp.api import api
+from webapp.rest.api import api
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()

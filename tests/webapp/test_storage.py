@@ -60,8 +60,8 @@ def test_files_stay_where_the_database_takes_the_deletion_back(make_scene):
 
 def test_deleting_a_scene_stops_what_runs_on_it(make_scene, monkeypatch):
     stopped = []
-    monkeypatch.setattr(storage.jobs, "cancel_import", lambda scene: stopped.append(scene.pk))
-    monkeypatch.setattr(storage.jobs, "cancel", lambda segmentation: stopped.append(segmentation.pk))
+    monkeypatch.setattr(storage.door, "cancel_import", lambda scene: stopped.append(scene.pk))
+    monkeypatch.setattr(storage.door, "cancel", lambda segmentation: stopped.append(segmentation.pk))
     scene = make_scene()
     scene_id = scene.pk
     segmentation = Segmentation.objects.create(scene=scene, state=Segmentation.State.RUNNING)

@@ -1,7 +1,7 @@
 /**
  * Leaves and clusters that people have cut finer. A split leaf stands for its children, so that a range around it names
  * them too; children whose split was undone act as their parent. The parts of a split cluster are clusters of their own
- * at every granularity. `webapp/refinements.py` holds the same rules; a test holds the two together.
+ * at every granularity. `webapp/editing/refinements.py` holds the same rules; a test holds the two together.
  */
 import { clampCut, clusterOfLeaves } from "./tree.js";
 

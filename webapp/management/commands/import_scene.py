@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management import call_command
 
 from webapp.accounts import get_or_create_user
-from webapp.imports import import_file
+from webapp.jobs.imports import import_file
 from webapp.launch import LOCAL_USER, print_progress
 from webapp.management.plain import PlainCommand, plain_errors
 from webapp.quotas import check_room

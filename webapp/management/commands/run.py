@@ -14,10 +14,10 @@ from django.core.management.base import CommandError
 from segmentation.rasters.demo import DEMOS, fetch_demo
 from webapp import launch, storage
 from webapp.accounts import get_or_create_user, make_sign_in_path
-from webapp.imports import import_file
+from webapp.editing.projects import create_project
+from webapp.jobs.imports import import_file
 from webapp.management.plain import PlainCommand, plain_errors
 from webapp.models import Project, Scene
-from webapp.projects import create_project
 from webapp.quotas import check_room
 
 

@@ -1,0 +1,1 @@
+"""From the examples of a project to a completed map, and where to click next."""

@@ -1,0 +1,1 @@
+"""What people do to a project: edits, their fold, undo, examples, splits, legends."""

@@ -1,0 +1,1 @@
+"""Long runs: imports, segmentations, learning; the engine that carries them."""

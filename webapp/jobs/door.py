@@ -1,0 +1,107 @@
+"""Long runs: imports and segmentations, submitted to the engine, with progress, cancel and resume.
+
+A row says what is to be done; a thread of the server looks for such rows, claims their job folder, submits
+them, and writes down what became of them. So a job outlives whichever process died: the next server finds its
+row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from webapp.jobs import jobrows
+from webapp.jobs.jobfiles import JobFolder, import_job, segmentation_job
+from webapp.jobs.learning import begin_where_due
+from webapp.jobs.runner import Runner
+from webapp.live import broadcast
+from webapp.models import Project, Scene, Segmentation
+
+__all__ = [
+    "cancel",
+    "cancel_import",
+    "engine_lifespan",
+    "project_created",
+    "submit_import",
+    "submit_segmentation",
+]
+
+logger = logging.getLogger(__name__)
+
+_runner: Runner | None = None
+
+
+def submit_import(scene: Scene, upload_path: Path, remove_source: bool = True) -> None:
+    """Have a received file made into ``scene``; the file goes afterwards, unless told otherwise."""
+    folder = JobFolder(settings.DATA_DIR, import_job(scene.pk))
+    folder.describe(source=str(upload_path), remove_source=remove_source, attempts=0)
+    _wake()
+
+
+def submit_segmentation(segmentation: Segmentation) -> None:
+    """Have a queued segmentation computed."""
+    JobFolder(settings.DATA_DIR, segmentation_job(segmentation.pk)).describe(attempts=0)
+    jobrows.tell_segmentations(segmentation.scene_id)
+    _wake()
+
+
+def cancel(segmentation: Segmentation) -> bool:
+    """Stop a segmentation within a block and drop what it has written; False where it had ended already."""
+    folder = JobFolder(settings.DATA_DIR, segmentation_job(segmentation.pk))
+    if not jobrows.cancel_segmentation(segmentation.pk):
+        return False
+    folder.request_cancel()
+    if not folder.is_claimed():
+        # Nothing runs, so nobody will clear up later.
+        jobrows.remove_store(segmentation.pk)
+        folder.remove()
+    return True
+
+
+def cancel_import(scene: Scene) -> None:
+    """Stop the import of a scene that is about to be deleted."""
+    folder = JobFolder(settings.DATA_DIR, import_job(scene.pk))
+    if folder.path.is_dir():
+        folder.request_cancel()
+        _wake()
+
+
+def project_created(project: Project) -> None:
+    """Give a new project its scene's newest segmentation, or start one."""
+    with transaction.atomic():
+        begun = jobrows.start_project(project)
+    # A project on a scene that has its map already: that of another project was learned from, or this is the first.
+    begun = begun or begin_where_due(project.scene_id)
+    if begun is not None:
+        submit_segmentation(begun)
+
+
+@asynccontextmanager
+async def engine_lifespan() -> AsyncIterator[None]:
+    """Run jobs while the server runs.
+
+    The engine starts in the background, so that the first page need not wait.
+    """
+    global _runner  # noqa: PLW0603  (one engine to a process)
+    broadcast.serve_from(asyncio.get_running_loop())
+    _runner = Runner(project_created)
+    _runner.start()
+    try:
+        yield
+    finally:
+        runner, _runner = _runner, None
+        await asyncio.to_thread(runner.stop)
+        broadcast.serve_from(None)
+
+
+def _wake() -> None:
+    # Without a runner here (a management command, another server's process) the server sees the row by
+    # itself.
+    if _runner is not None:
+        _runner.wake()

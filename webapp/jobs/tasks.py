@@ -1,0 +1,272 @@
+"""What runs on a Dask worker: plain functions over paths, without Django.
+
+They return what became of the job instead of raising, so that the server need not unpickle an exception, and
+they report on the way as events of :data:`TOPIC`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import importlib
+import math
+import shutil
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distributed import Worker, get_worker
+
+from webapp.jobs.jobfiles import JobFolder
+from webapp.jobs.precedence import Precedence, learns
+
+__all__ = [
+    "NETWORK_FILE",
+    "TOPIC",
+    "UNFORESEEN",
+    "Course",
+    "describe_training",
+    "run_ingest",
+    "run_segment",
+    "warm_up",
+]
+
+TOPIC = "clusternet"
+UNFORESEEN = "It failed for a reason that the server did not foresee; its log tells more."
+REPORT_S = 0.25  # between two events of a job
+NETWORK_FILE = "network.safetensors"  # in the store of a segmentation with learned features
+_precedence = Precedence()  # of maps that somebody waits for over learning, in this process
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the server need not wait for it
+    from segmentation.learning.training import TrainingProgress
+
+Result = dict[str, Any]
+
+
+class Course:
+    """How the stages of a segmentation add up to one progress, 0 to 1.
+
+    The work is measured in pixels. The first pass reads a sample of a large scene; a small one it reads whole and keeps
+    what it computed, so that little is left for the second.
+
+    Parameters
+    ----------
+    sampled_px, n_pixels : int
+        Pixels that the first pass looks at, and of the whole scene.
+    learning_s : float
+        Budget of the training, 0 for none.
+    """
+
+    # Of a pixel read and cut into superpixels: fixing the codebook (up to some megapixels), writing what was kept,
+    # reducing to overviews. Measured on scenes of 2 to 100 megapixels.
+    CODEBOOK, KEPT, OVERVIEW = 0.5, 0.15, 0.03
+    CODEBOOK_MOST_PX = 8_000_000
+    LEARNING_PX_PER_S = 1_000_000  # that are read in the time of a second's training, on a few cores
+
+    def __init__(self, sampled_px: int, n_pixels: int, learning_s: float = 0.0) -> None:
+        work = {
+            "reading": float(sampled_px),
+            "learning": learning_s * self.LEARNING_PX_PER_S,
+            "codebook": self.CODEBOOK * min(n_pixels, self.CODEBOOK_MOST_PX),
+            "leaves": (self.KEPT if sampled_px >= n_pixels else 1.0) * n_pixels,
+            "overviews": self.OVERVIEW * n_pixels,
+        }
+        whole, begun = sum(work.values()), 0.0
+        self._shares: dict[str, tuple[float, float]] = {}
+        for stage, amount in work.items():
+            self._shares[stage] = (begun / whole, (begun + amount) / whole)
+            begun += amount
+
+    def progress(self, stage: str, done: int, total: int) -> float:
+        """Progress of the whole run at ``done`` of ``total`` within a stage."""
+        begin, end = self._shares.get(stage, (0.0, 1.0))
+        return begin + (end - begin) * min(1.0, done / total if total > 0 else 1.0)
+
+
+class Reporter:
+    """Sends a job's progress to whoever listens, a few times a second; blocks written meanwhile go along."""
+
+    def __init__(self, job: str, send: Callable[[str, dict[str, Any]], None]) -> None:
+        self._job = job
+        self._send = send
+        self._lock = threading.Lock()
+        self._blocks: list[list[int]] = []
+        self._has_blocks = False
+        self._stage = ""
+        self._sent_at = 0.0
+
+    def report(
+        self,
+        stage: str,
+        progress: float,
+        block: tuple[int, int] | None = None,
+        at_once: bool = False,
+        **more: Any,
+    ) -> None:
+        with self._lock:
+            if block is not None:
+                # The first block is what people wait for.
+                at_once = at_once or not self._has_blocks
+                self._has_blocks = True
+                self._blocks.append([int(block[0]), int(block[1])])
+            at_once = at_once or stage != self._stage
+            self._stage = stage
+            now = time.monotonic()
+            if not at_once and now - self._sent_at < REPORT_S:
+                return
+            message = {
+                "job": self._job,
+                "stage": stage,
+                "progress": float(progress),
+                "blocks": self._blocks,
+                **more,
+            }
+            self._blocks = []
+            self._sent_at = now
+            self._send(TOPIC, message)
+
+
+def run_segment(
+    data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any], size: tuple[int, int]
+) -> Result:
+    """Segment a scene into ``store``; continues a store that was begun with the same parameters.
+
+    ``size`` is the scene's height and width.
+    """
+    folder = JobFolder(data_dir, job)
+    reporter = Reporter(job, get_worker().log_event)
+    is_patient = learns(parameters)
+
+    def is_cancelled() -> bool:
+        if is_patient:
+            _precedence.give_way(folder.is_cancelled)
+        return folder.is_cancelled()
+
+    def work() -> Result:
+        from segmentation import Progress, open_segmentation, segment
+        from segmentation.features.sampling import all_blocks, sample_windows
+
+        height, width = size
+        windows = sample_windows(all_blocks(height, width), parameters.get("seed", 0))
+        sampled_px = sum(window.height * window.width for window in windows)
+        course = Course(sampled_px, height * width, parameters.get("train_seconds", 0.0))
+        is_ready = False
+
+        def on_progress(event: Progress) -> None:
+            nonlocal is_ready
+            share = course.progress(event.stage, event.done, event.total)
+            if event.training is not None:
+                reporter.report(event.stage, share, training=describe_training(event.training))
+            elif event.stage == "leaves" and not is_ready:
+                is_ready = True
+                begun = open_segmentation(store)
+                ready = {"n_leaves": begun.n_leaves, "device": begun.device}
+                reporter.report(event.stage, share, event.block, at_once=True, ready=ready)
+            else:
+                reporter.report(event.stage, share, event.block)
+
+        result = segment(
+            image,
+            store,
+            **parameters,
+            progress=on_progress,
+            cancelled=is_cancelled,
+            wanted=folder.wanted,
+        )
+        return {
+            "n_leaves": result.n_leaves,
+            "device": result.device,
+            "size_bytes": _folder_size(Path(store)),
+            "learned": _learned(Path(store)),
+        }
+
+    with contextlib.nullcontext() if is_patient else _precedence.first():
+        result = _outcome(folder, work)
+    if result["outcome"] != "finished":
+        shutil.rmtree(store, ignore_errors=True)
+    return result
+
+
+def describe_training(training: TrainingProgress) -> dict[str, Any]:
+    """How far a training is, fit for JSON: what is not finite (a training that went astray) becomes None."""
+    told = dataclasses.asdict(training)
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in told.items()
+    }
+
+
+def _learned(store: Path) -> dict[str, Any] | None:
+    """What is known of the network that a segmentation was made with; None without one."""
+    from segmentation.learning.network import load_network
+
+    if not (store / NETWORK_FILE).exists():
+        return None
+    network = load_network(store / NETWORK_FILE)
+    return {"training": network.training, "n_bands": network.n_bands, "fingerprint": network.fingerprint}
+
+
+def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[str, int]) -> Result:
+    """Turn a received file into the scene in ``folder``."""
+    job_folder = JobFolder(data_dir, job)
+    reporter = Reporter(job, get_worker().log_event)
+
+    def work() -> Result:
+        from segmentation.rasters.cog import Limits, ingest
+
+        info = ingest(
+            Path(source),
+            Path(folder),
+            limits=Limits(**limits),
+            progress=lambda share: reporter.report("importing", share),
+            cancelled=job_folder.is_cancelled,
+        )
+        return {"info": info.as_dict(), "size_bytes": _folder_size(Path(folder))}
+
+    return _outcome(job_folder, work)
+
+
+def dask_setup(worker: Worker) -> None:
+    """Dask calls this in a worker that starts with this module as its preload.
+
+    Ctrl+C in a terminal reaches every process of the group: the server stops its workers in order, they need not tell
+    of it with a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def warm_up() -> None:
+    """Import what the first job needs, while nobody waits."""
+    for module in ("segmentation.pipeline", "segmentation.rasters.cog"):
+        importlib.import_module(module)
+
+
+def _outcome(folder: JobFolder, work: Callable[[], Result]) -> Result:
+    from segmentation.errors import CancelledError, SegmentationError
+
+    try:
+        if folder.is_cancelled():
+            return {"outcome": "cancelled"}
+        return {"outcome": "finished", **work()}
+    except CancelledError:
+        return {"outcome": "cancelled"}
+    except SegmentationError as error:
+        return {"outcome": "failed", "message": str(error)}
+    except MemoryError:
+        message = "The server ran out of memory; use fewer bands or a smaller area of interest."
+        return {"outcome": "failed", "message": message, "traceback": traceback.format_exc()}
+    except Exception as error:
+        message = UNFORESEEN
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = "The server's disk is full; delete what you no longer need, and try again."
+        # A job's failure must not be the worker's; the server logs the traceback.
+        return {"outcome": "failed", "message": message, "traceback": traceback.format_exc()}
+
+
+def _folder_size(path: Path) -> int:
+    return sum(entry.lstat().st_size for entry in path.rglob("*") if entry.is_file())

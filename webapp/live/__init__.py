@@ -1,0 +1,1 @@
+"""The socket of a project: commands in, events and leaf blocks out."""

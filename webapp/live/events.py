@@ -1,0 +1,178 @@
+"""Events of the socket, made from rows."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+
+from webapp.descriptions import describe_scene
+from webapp.editing import history
+from webapp.editing.adoption import offered
+from webapp.editing.clicks import all_clicks, clicks_changed
+from webapp.editing.edits import CLUSTER_SPLIT, LEAF_SPLIT, ProjectState, pack_table
+from webapp.editing.snapshots import load_state
+from webapp.live.event_types import (
+    ClassInfo,
+    CompletionInfo,
+    EditAppliedEvent,
+    ProjectInfo,
+    ProjectStateEvent,
+    SegmentationsChangedEvent,
+    SplitsInfo,
+)
+from webapp.models import Edit, Project, Segmentation
+
+__all__ = [
+    "describe_segmentation",
+    "edit_applied",
+    "edits_after",
+    "project_state",
+    "segmentations_changed",
+]
+
+
+def describe_segmentation(segmentation: Segmentation, version: int = 0) -> dict[str, Any]:
+    """The "Segmentation description" of the protocol; ``version`` of its leaves in the project that uses it."""
+    return {
+        "id": segmentation.pk,
+        "scene": segmentation.scene_id,
+        "state": segmentation.state,
+        "stage": segmentation.stage,
+        "progress": segmentation.progress,
+        "message": segmentation.message,
+        "device": segmentation.device,
+        "n_leaves": segmentation.n_leaves,
+        "parameters": segmentation.parameters,
+        "automatic": segmentation.automatic,
+        "learned": segmentation.learned,
+        "size_bytes": segmentation.size_bytes,
+        "created_at": segmentation.created_at.isoformat(),
+        "version": version,
+        "tree_ready": segmentation.n_leaves > 0,
+    }
+
+
+def project_state(project: Project, user: User) -> ProjectStateEvent:
+    """Everything a page needs to start from, at ``project.number``."""
+    state = load_state(project)
+    has_leaves = state.segmentation is not None
+    return {
+        "number": project.number,
+        "project": _describe_project(project),
+        "scene": describe_scene(project.scene),
+        "user": user.username,
+        "classes": [cast(ClassInfo, dataclasses.asdict(label)) for label in state.ordered_classes()],
+        "segmentation": describe_segmentation(project.segmentation, state.refinement.version)
+        if project.segmentation
+        else None,
+        **_segmentations(project, state.refinement.version),
+        "table": base64.b64encode(pack_table(state.visible_table())).decode("ascii") if has_leaves else None,
+        "completion": _describe_completion(project),
+        "splits": _describe_splits(state),
+        "clicks": all_clicks(project),
+        "can_undo": history.can_undo(project, user.pk),
+        "can_redo": history.can_redo(project, user.pk),
+    }
+
+
+def segmentations_changed(project: Project) -> SegmentationsChangedEvent:
+    return _segmentations(project, load_state(project).refinement.version)
+
+
+def edits_after(project_id: int, number: int, limit: int) -> list[Edit]:
+    """The edits after ``number`` in order, at most ``limit`` of them."""
+    rows = Edit.objects.filter(project_id=project_id, number__gt=number).select_related("user")
+    return list(rows.order_by("number")[:limit])
+
+
+def edit_applied(
+    project: Project, edit: Edit, user: User, can_undo: bool, can_redo: bool
+) -> EditAppliedEvent:
+    """What ``user`` is told of an edit.
+
+    Lists are told as they are now, which is at least as new as the edit.
+    """
+    payload = edit.payload
+    result: EditAppliedEvent = {
+        "number": edit.number,
+        "kind": edit.kind,
+        "client_id": edit.client_id,
+        "user": edit.user.username if edit.user else None,
+        "at": edit.created_at.isoformat(),
+        "changes": _changes(edit),
+        "reload": edit.kind == history.ADOPT or bool(payload.get("reload")),
+        "can_undo": can_undo,
+        "can_redo": can_redo,
+        "message": str(payload.get("remark", "")) if edit.user_id == user.pk else "",
+    }
+    is_toggle = edit.kind in (history.UNDO, history.REDO)
+    if is_toggle or edit.kind.startswith("class.") or "classes" in payload:
+        labels = project.classes.all()
+        result["classes"] = [
+            {
+                "number": label.number,
+                "name": label.name,
+                "color": label.color,
+                "position": label.position,
+                "deleted": label.deleted,
+            }
+            for label in labels
+        ]
+    if is_toggle or edit.kind in ("aoi.set", "completion.set"):
+        result["project"] = _describe_project(project)
+    if is_toggle or edit.kind in (CLUSTER_SPLIT, LEAF_SPLIT):
+        result["splits"] = _describe_splits(load_state(project))
+    clicks = clicks_changed(project, edit)
+    if clicks is not None:
+        result["clicks"] = clicks
+    return result
+
+
+def _changes(edit: Edit) -> list[list[int]]:
+    if edit.kind == "leaves.assign":
+        return [[low, high, edit.payload["class"]] for low, high in edit.payload["ranges"]]
+    if edit.kind == "leaves.unassign":
+        return [[low, high, 0] for low, high in edit.payload["ranges"]]
+    return list(edit.payload.get("changes", []))
+
+
+def _segmentations(project: Project, version: int) -> SegmentationsChangedEvent:
+    newer = offered(project)
+    return {
+        "segmentations": [
+            describe_segmentation(row, version if row.pk == project.segmentation_id else 0)
+            for row in Segmentation.objects.filter(scene_id=project.scene_id)
+        ],
+        "offered": describe_segmentation(newer) if newer and project.segmentation_id is not None else None,
+    }
+
+
+def _describe_project(project: Project) -> ProjectInfo:
+    return {
+        "id": project.pk,
+        "name": project.name,
+        "aoi": project.aoi,
+        "completion": _describe_completion(project),
+    }
+
+
+def _describe_splits(state: ProjectState) -> SplitsInfo:
+    refinement = state.refinement
+    live = {split.number for split in refinement.live_splits}
+    return {
+        "version": refinement.version,
+        "leaves": [
+            [split.parent, split.first, split.n, int(split.number in live), int(split.apart)]
+            for split in refinement.leaf_splits
+        ],
+        "clusters": [
+            [low, high, [list(part) for part in parts]] for (low, high), parts in refinement.clusters.items()
+        ],
+    }
+
+
+def _describe_completion(project: Project) -> CompletionInfo:
+    return {"on": project.completion_on, "threshold": project.completion_threshold}
