@@ -21,7 +21,7 @@ from webapp.editing.examples import superseded_by
 from webapp.editing.snapshots import load_state, save_state
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
 from webapp.live import broadcast
-from webapp.models import Edit, Project
+from webapp.models import Edit, Project, Role
 
 __all__ = [
     "append_edit",
@@ -172,14 +172,16 @@ def record(
 
 
 def lock_project(user: User | None, project_id: int) -> Project:
-    """The project's row, locked until the transaction ends.
+    """The project's row, locked until the transaction ends, for ``user`` (None: the server itself) to change it.
 
-    MissingError where ``user`` may not know of it.
+    MissingError where ``user`` may not know of it, ForbiddenError where they may only look.
     """
     # SQLite has no row locks; its transactions begin IMMEDIATE, so that writers follow one another anyway.
     project = Project.objects.select_for_update().filter(pk=project_id).first()
-    if project is None or (user is not None and not permissions.can_open_project(user, project)):
+    if project is None or (user is not None and permissions.role_in(user, project) is None):
         raise MissingError("This project was deleted, or is no longer open to you; go back to your projects.")
+    if user is not None:
+        permissions.require_role(user, project, Role.EDITOR)
     return project
 
 

@@ -138,6 +138,8 @@ class Project(models.Model):
     )  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
     # Snapshot of the fold, too: by segmentation, how its leaves and clusters were split (webapp/editing/refinements.py).
     splits = models.JSONField(default=dict, blank=True)
+    # Snapshot of the fold, too: numbers of the edits whose hand-drawn overrides hold, in the order in which they lie.
+    overrides = models.JSONField(default=list, blank=True)
     # Whether leaves without a class show the decoder's, and from which certainty (0 to 1) on.
     completion_on = models.BooleanField(default=False)
     completion_threshold = models.FloatField(default=0.5)
@@ -150,6 +152,99 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Role(models.TextChoices):
+    """What a member may do: look; change the map; decide who takes part."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    OWNER = "owner"
+
+
+class Membership(models.Model):
+    """Somebody who takes part in a project. Who made it is its owner without a row here; others may be owners, too."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=8, choices=Role.choices, default=Role.VIEWER)
+    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    joined_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["joined_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="member_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project}: {self.role}"
+
+
+class Invite(models.Model):
+    """A link that makes whoever opens it a member; only the hash of its token is kept."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="invites")
+    role = models.CharField(max_length=8, choices=Role.choices, default=Role.EDITOR)
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(null=True, blank=True)  # null: never
+    max_uses = models.PositiveIntegerField(null=True, blank=True)  # null: any number
+    uses = models.PositiveIntegerField(default=0)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"link to {self.project} for {self.role}s"
+
+
+class Profile(models.Model):
+    """What an account has beside Django's own fields."""
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, related_name="profile")
+    last_seen = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"profile of {self.user}"
+
+
+class Version(models.Model):
+    """A state of a project that somebody gave a name: the fold as it was right after edit ``number``."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    name = models.CharField(max_length=80)
+    note = models.TextField(blank=True)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Comment(models.Model):
+    """A note pinned to a place, or an answer to one."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="comments")
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="replies")
+    row = models.FloatField(default=0)  # pixels of the scene; of the first note of a thread
+    col = models.FloatField(default=0)
+    text = models.TextField()
+    author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    resolved_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    edited_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return f"note {self.pk} in {self.project}"
 
 
 class ClassLabel(models.Model):

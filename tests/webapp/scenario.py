@@ -19,7 +19,7 @@ from segmentation.rasters.windows import BLOCK
 from segmentation.store_writer import StoreWriter
 from webapp.live import blocks
 from webapp.live.blocks import HEADER
-from webapp.models import Edit, Project, Scene, Segmentation
+from webapp.models import Edit, Membership, Project, Scene, Segmentation
 from webapp.rest import segmentation_numbers
 
 _names = itertools.count(1)
@@ -205,3 +205,9 @@ def read_event(text: str) -> dict[str, Any]:
     event = json.loads(text)
     assert isinstance(event, dict)
     return event
+
+
+def join(project: Project, user: User, role: str = "editor") -> User:
+    """Make somebody a member."""
+    Membership.objects.create(project=project, user=user, role=role)
+    return user

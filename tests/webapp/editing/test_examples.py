@@ -169,9 +169,9 @@ def test_undo_of_a_click_brings_back_what_it_replaced_and_redo_does_not(project)
     assert held(project) == [(*leaf_point(2), 2, False)]
 
 
-def test_click_that_was_undone_does_not_come_back_beside_a_later_one(project, monkeypatch):
+def test_click_that_was_undone_does_not_come_back_beside_a_later_one(project):
     boris = scenario.make_user("boris")
-    monkeypatch.setattr("webapp.permissions.can_open_project", lambda user, project: True)
+    scenario.join(project, boris)
     assign(project, 2)
     undo(project)
     actions.assign_leaves(

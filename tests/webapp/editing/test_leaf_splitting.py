@@ -47,8 +47,10 @@ def made_segmentation(tmp_path_factory):
 @pytest.fixture(name="project")
 def split_project(made, data_dir, monkeypatch) -> Project:
     """A project on that segmentation, with two classes, that everybody may edit."""
-    monkeypatch.setattr(permissions, "can_open_project", lambda user, project: True)
-    monkeypatch.setattr(permissions, "require_project", lambda user, key: Project.objects.get(pk=key))
+    monkeypatch.setattr(permissions, "role_in", lambda user, project: "editor")
+    monkeypatch.setattr(
+        permissions, "require_project", lambda user, key, role="viewer": Project.objects.get(pk=key)
+    )
     image, store = made
     owner = scenario.make_user("ana")
     scene = scenario.make_scene(owner, HEIGHT, WIDTH, with_crs=True)

@@ -24,8 +24,10 @@ _ids = itertools.count(1)
 @pytest.fixture
 def shared(data_dir, monkeypatch) -> Project:
     """A project with two classes that everybody may edit."""
-    monkeypatch.setattr(permissions, "can_open_project", lambda user, project: True)
-    monkeypatch.setattr(permissions, "require_project", lambda user, key: Project.objects.get(pk=key))
+    monkeypatch.setattr(permissions, "role_in", lambda user, project: "editor")
+    monkeypatch.setattr(
+        permissions, "require_project", lambda user, key, role="viewer": Project.objects.get(pk=key)
+    )
     project = scenario.make_project(scenario.make_user("ana"))
     for name in ("Water", "Soil"):
         actions.create_class(project.owner, project.pk, "", name=name, color="#000000")

@@ -15,7 +15,7 @@ from django.contrib.auth.models import AnonymousUser, User
 
 from tests.webapp import scenario
 from tests.webapp.socketry import Socket
-from webapp import actions, permissions
+from webapp import actions
 from webapp.editing import adoption
 from webapp.jobs import jobrows
 from webapp.jobs.jobfiles import JobFolder
@@ -230,10 +230,9 @@ async def test_repeated_client_id_is_answered_with_the_first_edit(project):
         await other.nothing()
 
 
-async def test_remark_is_for_the_author_alone(project, monkeypatch):
-    monkeypatch.setattr(permissions, "can_open_project", lambda user, project: True)
-    monkeypatch.setattr(readings, "require_project", lambda user, key: Project.objects.get(pk=key))
+async def test_remark_is_for_the_author_alone(project):
     boris = await User.objects.acreate(username="boris")
+    await database_sync_to_async(scenario.join)(project, boris)
     async with opened(project) as page, opened(project, boris) as other:
         await ready_class(page)
         for one, name in ((page, "Lake"), (other, "Sea")):
