@@ -70,6 +70,7 @@ def classify_leaves(
     *,
     graph: LeafGraph | None = None,
     seed: int = 0,
+    n_learned: int = 0,
 ) -> Prediction:
     """Predict the class of every leaf from clicked pixels.
 
@@ -85,6 +86,8 @@ def classify_leaves(
         Which leaves lie side by side; without it each leaf is judged by its features alone.
     seed : int
         Seed of the trees. The same inputs give the same outputs, whatever the number of processors.
+    n_learned : int
+        The last so many columns of ``means`` are learned: half of the trees see them alone, the other half the rest.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def classify_leaves(
 
     Notes
     -----
-    Mean of extremely randomized trees and Laplace kernel regression; see `segmentation.decoding`. With m distinct leaves
+    Mean of extremely randomized trees and Laplace kernel regression on all features; see `segmentation.decoding`. With m distinct leaves
     around clicks, the time grows as n (m D + trees log m).
     """
     if not clicks:
@@ -128,13 +131,13 @@ def classify_leaves(
         probabilities = np.ones((len(means), 1), np.float32)
     else:
         examples = _Examples.gather(given, class_ids)
-        predict = _fit(means, examples, seed)
+        predict = _fit(means, examples, seed, n_learned)
         open_leaves = [leaf for leaf in ruled_out if leaf not in fixed]
         if open_leaves:
             # What a leaf is, of the classes that it may be, is what the other examples say of it.
             shares = predict(means[open_leaves]) * np.array([ruled_out[leaf] for leaf in open_leaves])
             examples = examples.with_shares(np.array(open_leaves), shares)
-            predict = _fit(means, examples, seed)
+            predict = _fit(means, examples, seed, n_learned)
         probabilities = _in_chunks(predict, means)
         if graph is not None:
             _hold(probabilities, fixed, ruled_out)
@@ -171,12 +174,12 @@ class _Examples:
         return _Examples(merged, targets)
 
 
-def _fit(means: Floats, examples: _Examples, seed: int) -> Callable[[Floats], Floats]:
+def _fit(means: Floats, examples: _Examples, seed: int, n_learned: int) -> Callable[[Floats], Floats]:
     """Trees and kernel, which vote together."""
     vectors = means[examples.leaves]
     totals = examples.targets.sum(axis=0)
     targets = examples.targets * (totals.mean() / totals) ** np.float32(_BALANCE)
-    trees = grow_trees(vectors, targets, _N_TREES, seed)
+    trees = _grow(vectors, targets, seed, n_learned)
     centers = spread_centers(targets)
     kernel = fit_kernel(vectors[centers], targets[centers], feature_scale(means))
 
@@ -184,6 +187,23 @@ def _fit(means: Floats, examples: _Examples, seed: int) -> Callable[[Floats], Fl
         votes = trees(points)
         votes *= _TREE_SHARE
         votes += (1 - _TREE_SHARE) * kernel(points)
+        return votes
+
+    return predict
+
+
+def _grow(vectors: Floats, targets: Floats, seed: int, n_learned: int) -> Callable[[Floats], Floats]:
+    """Trees; where features are learned, half of them on those alone, so that two kinds of evidence vote."""
+    n_given = vectors.shape[1] - n_learned
+    if not n_learned or not n_given:
+        return grow_trees(vectors, targets, _N_TREES, seed)
+    given = grow_trees(vectors[:, :n_given], targets, _N_TREES // 2, 2 * seed)
+    learned = grow_trees(vectors[:, n_given:], targets, _N_TREES // 2, 2 * seed + 1)
+
+    def predict(points: Floats) -> Floats:
+        votes = given(np.ascontiguousarray(points[:, :n_given]))
+        votes += learned(np.ascontiguousarray(points[:, n_given:]))
+        votes /= 2
         return votes
 
     return predict

@@ -330,6 +330,7 @@ class _Run:
                 "feature_mean": features.mean.tolist(),
                 "feature_deviation": features.deviation.tolist(),
                 "learned": self.plan.learned,
+                "n_learned": 0 if work.encoder is None else work.encoder.n_features,
             },
             {
                 "codebook/means": codebook.centroids,

@@ -78,6 +78,8 @@ class Segmentation:
         self.parameters: dict[str, Any] = description["parameters"]
         # How features were learned (steps, seed, network, ...); None where the filter bank stands alone.
         self.learned: dict[str, Any] | None = description.get("learned")
+        # Columns of the means that are learned, the last ones; 0 also where an earlier version did not write it down.
+        self.n_learned: int = description.get("n_learned", 0)
         crs = description["crs"]
         self.georeference = Georeference(
             Affine(*description["transform"]), CRS.from_wkt(crs) if crs else None, *self.shape
@@ -215,7 +217,9 @@ class Segmentation:
         """
         neighborhoods = self.neighborhoods.around([(click.row, click.col) for click in clicks])
         graph = self.graph if self.complete else None
-        return classify_leaves(self.means, clicks, neighborhoods, graph=graph, seed=seed)
+        return classify_leaves(
+            self.means, clicks, neighborhoods, graph=graph, seed=seed, n_learned=self.n_learned
+        )
 
     def table(self, name: str) -> NDArray[Any]:
         """One of the store's tables, read afresh."""

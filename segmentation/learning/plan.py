@@ -24,7 +24,7 @@ __all__ = ["DEFAULT_SECONDS", "LearningPlan", "fit_features", "plan_learning", "
 
 DEFAULT_SECONDS = 60.0
 _MOST_SECONDS = 24 * 3600.0
-_EMBEDDING_WEIGHT = 0.7  # of the embedding beside the filter bank, in distances
+_EMBEDDING_WEIGHT = 0.35  # of the embedding beside the filter bank, in distances
 _NETWORK, _CHECKPOINT = "network.safetensors", "training.safetensors"
 
 

@@ -96,6 +96,27 @@ def test_leaves_between_alike_neighbors_join_them():
     assert among.certainty[3] == 1  # what was clicked stays
 
 
+def test_trees_hear_what_is_learned_as_much_as_the_rest():
+    # The two kinds of features disagree on the last leaf. Among ten given ones a single learned one is seldom drawn,
+    # unless trees of its own look at it.
+    side = np.repeat([-1.0, 1.0], 100)
+    noise = np.random.default_rng(1).normal(0, 0.1, (201, 11))
+    means = (np.append(side, 0)[:, None] + noise).astype(np.float32)
+    means[200, :10], means[200, 10] = -1, 1
+    clicks, hoods = [Click(0, 0, 1), Click(0, 1, 2)], [around(3), around(150)]
+    together = classify_leaves(means, clicks, hoods).probabilities[200]
+    apart = classify_leaves(means, clicks, hoods, n_learned=1).probabilities[200]
+    assert apart[1] > together[1] + 0.1
+    assert apart.sum() == pytest.approx(1)
+
+
+def test_features_that_are_all_learned_are_one_kind():
+    means = two_groups()
+    clicks, hoods = [Click(0, 0, 1), Click(0, 1, 2)], [around(3), around(150)]
+    one, other = (classify_leaves(means, clicks, hoods, n_learned=n) for n in (0, 3))
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
 def test_processors_do_not_change_the_answer(monkeypatch):
     rng = np.random.default_rng(0)
     means = rng.normal(size=(20_000, 8)).astype(np.float32)
