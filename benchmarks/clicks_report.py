@@ -55,8 +55,11 @@ def markdown(results: Results, budgets: Sequence[int]) -> str:
             "a pixel without class is wrong; budgets below the number of classes are left out. **Bold**: best of the column."
         ),
         "",
-        "Images marked \\* were looked at while decoder or features were tuned, all others only here. The networks that learning starts "
-        "from have seen all these images but Indian Pines, without labels; ADR 0007 tells what they bring to places that they have not seen.",
+        (
+            "Images marked \\* were looked at while decoder or features were tuned, all others only here. The networks that "
+            "learning starts from have seen all these images but Indian Pines, without labels; ADR 0007 tells what they bring "
+            "to places that they have not seen."
+        ),
         "",
         "![Accuracy over clicks](images/clicks_to_accuracy.svg)",
         "",
