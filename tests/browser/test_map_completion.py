@@ -93,6 +93,19 @@ def test_the_switch_completes_the_map_for_everybody(map_page, map_browser: Brows
     second.page.close()
 
 
+def test_finer_clusters_are_proposed_where_the_rest_is_predicted(map_page) -> None:
+    page = clicked(map_page)
+    expect(page.id("finer-clusters")).to_be_hidden()
+    page.id("complete").check()
+    page.id("finer-clusters").click()
+    assert page.call("clusternet.state.cut") == 200
+    expect(page.id("finer-clusters")).to_be_hidden()
+    page.id("granularity").fill("0")
+    expect(page.id("finer-clusters")).to_be_visible()
+    page.id("complete").uncheck()
+    expect(page.id("finer-clusters")).to_be_hidden()
+
+
 def test_areas_count_what_is_predicted(map_page) -> None:
     page = clicked(map_page)
     classes, certainty = expected()

@@ -3,6 +3,7 @@ import { formatShare } from "../model/areas.js";
 import { formatCertainty, hasPredictions, rampGradient } from "../model/completion.js";
 import { byId, byTestId, debounced, setMessage } from "./dom.js";
 
+const FINE = 200; // clusters: with the rest predicted, small clusters leave more of it to the decoder (ADR 0010)
 const PAUSE = 250; // ms without a change after which the slider counts as let go: arrow keys step through values
 
 /** What the decoder has done, in a sentence. */
@@ -29,6 +30,7 @@ export function completionPanel(state, commands) {
     const toggle = byTestId("complete");
     const slider = byTestId("threshold");
     const legend = byTestId("certainty-legend");
+    const finer = byTestId("finer-clusters");
     let dragging = false;
 
     function showSettings() {
@@ -39,6 +41,12 @@ export function completionPanel(state, commands) {
         slider.setAttribute("aria-valuetext", formatCertainty(threshold));
         byId("certainty-mark").style.left = `${threshold * 100}%`;
         byId("certainty-mark").hidden = !on;
+    }
+
+    function showHint() {
+        const fine = Math.min(FINE, state.maxCut);
+        byId("completion-finer").hidden = !state.completion.on || state.cut >= fine || !state.tree;
+        finer.textContent = `Show ${fine}`;
     }
 
     function showText() {
@@ -64,6 +72,7 @@ export function completionPanel(state, commands) {
         state.setThresholdPreview(slider.value / 100);
     });
     slider.addEventListener("change", send);
+    finer.addEventListener("click", () => state.setCut(FINE));
 
     // Painting and the slider change the sums many times a frame.
     let frame = 0;
@@ -76,9 +85,11 @@ export function completionPanel(state, commands) {
     state.on("completion", showSettings);
     for (const event of ["completion", "prediction", "table", "classes", "statistics"]) state.on(event, soon);
     for (const event of ["mode", "prediction"]) state.on(event, showLegend);
+    for (const event of ["completion", "clusters"]) state.on(event, showHint);
     byId("certainty-ramp").style.backgroundImage = rampGradient();
     showSettings();
     showText();
+    showHint();
     showLegend();
     return { toggle: () => commands.setCompletion(!state.completion.on, state.completion.threshold) };
 }
