@@ -99,7 +99,9 @@ def _ring(ring: Ring) -> NDArray[np.float64]:
     if positions.ndim != 2 or positions.shape[1] != 2:
         raise InvalidArgumentError("A ring is a list of [row, column] positions; this one is not.")
     if len(positions) < 3:
-        raise InvalidArgumentError(f"A ring of {len(positions)} positions encloses nothing; draw three or more.")
+        raise InvalidArgumentError(
+            f"A ring of {len(positions)} positions encloses nothing; draw three or more."
+        )
     if not (np.isfinite(positions).all() and np.abs(positions).max() <= _FARTHEST):
         raise InvalidArgumentError(
             "A position of the shape is no number, or is far outside the scene; draw over the image."

@@ -347,7 +347,7 @@ def count_overrides(
     area_m2 = (
         np.full(len(found), np.nan)
         if areas is None
-        else np.bincount(places, areas[drawn], minlength=len(found))
+        else np.bincount(places, areas[drawn], minlength=len(found)).astype(np.float64)
     )
     return Counts(
         (found >> 16).astype(np.uint8), (found & 0xFFFF).astype(np.uint16), pixels.astype(np.uint32), area_m2

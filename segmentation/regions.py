@@ -69,7 +69,9 @@ def region_blocks(
     start = (row // BLOCK, col // BLOCK)
     inside: NDArray[np.intp] = np.array([row % BLOCK * BLOCK + col % BLOCK])
     if not pieces.of(start).ravel()[inside].any():
-        raise InvalidArgumentError(f"Pixel {row}, {col} is not of the cluster that was named; click it again.")
+        raise InvalidArgumentError(
+            f"Pixel {row}, {col} is not of the cluster that was named; click it again."
+        )
     found = _grow(pieces, start, inside, (-(-height // BLOCK), -(-width // BLOCK)), progress)
     for block in sorted(found):
         yield block, np.unpackbits(found[block], count=BLOCK * BLOCK).reshape(BLOCK, BLOCK).astype(np.bool_)
