@@ -138,7 +138,7 @@ class Project(models.Model):
     )  # GeoJSON geometry, lon/lat (pixel x/y where the scene has no CRS)
     # Snapshot of the fold, too: by segmentation, how its leaves and clusters were split (webapp/editing/refinements.py).
     splits = models.JSONField(default=dict, blank=True)
-    # Snapshot of the fold, too: numbers of the edits whose hand-drawn overrides hold, in the order in which they lie.
+    # Snapshot of the fold, too: what was drawn by hand, in the order in which it lies (webapp/editing/drawn.py).
     overrides = models.JSONField(default=list, blank=True)
     # Whether leaves without a class show the decoder's, and from which certainty (0 to 1) on.
     completion_on = models.BooleanField(default=False)
@@ -256,6 +256,7 @@ class ClassLabel(models.Model):
     color = models.CharField(max_length=7)  # "#rrggbb"
     position = models.PositiveSmallIntegerField(default=0)
     deleted = models.BooleanField(default=False)  # hides its assignments; nothing is rewritten
+    merged_into = models.PositiveSmallIntegerField(null=True, blank=True)  # the class that stands for it
 
     class Meta:
         ordering = ["position", "number"]

@@ -9,7 +9,7 @@ from segmentation.errors import StoreError
 from segmentation.pyramid import NODATA_LEAF
 from webapp.editing.edits import LEAF_SPLIT
 from webapp.editing.examples import Example, fold_examples, read_log
-from webapp.editing.history import REDO, UNDO
+from webapp.editing.liveness import RESTORE, TOGGLES
 from webapp.editing.leaves import leaves_key, open_leaves
 from webapp.live.event_types import ClicksInfo
 from webapp.models import Edit, Project
@@ -26,7 +26,7 @@ def all_clicks(project: Project) -> list[list[int]]:
 
 def clicks_changed(project: Project, edit: Edit) -> ClicksInfo | None:
     """How an edit changed the clicks that count; None where it did not."""
-    if edit.kind in (UNDO, REDO, LEAF_SPLIT):  # which changes the leaves of clicks, too
+    if edit.kind in TOGGLES or edit.kind in (RESTORE, LEAF_SPLIT):  # which changes the leaves of clicks, too
         return {"all": all_clicks(project)}
     if edit.kind == "examples.remove":
         return {"added": [], "removed": list(edit.payload["targets"])}

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from webapp.editing.drawn import Drawn, note_flips
+from webapp.editing.liveness import RESTORE, TOGGLES, flips_of
 from webapp.editing.refinements import LeafSplit, Refinement
 
 __all__ = [
@@ -28,12 +30,15 @@ __all__ = [
     "LEAF_SPLIT",
     "MAX_CLASSES",
     "MAX_RANGES",
+    "MERGE",
+    "OVERRIDE",
     "Completion",
     "EditRecord",
     "LabelState",
     "ProjectState",
     "apply_edit",
     "changes",
+    "class_lookup",
     "fold",
     "merge_ranges",
     "pack_table",
@@ -45,8 +50,8 @@ MAX_CLASSES = 250  # class numbers fit a byte, and a few values stay free for wh
 MAX_RANGES = 4096  # of one command; a merge tree's cut gives one range a cluster
 
 LEAF_SPLIT, CLUSTER_SPLIT = "leaf.split", "cluster.split"
+OVERRIDE, MERGE = "override.add", "class.merge"
 LEAF_KINDS = frozenset({"leaves.assign", "leaves.unassign", LEAF_SPLIT, CLUSTER_SPLIT})
-_TOGGLES = ("edit.undo", "edit.redo")
 
 Table = npt.NDArray[np.uint8]
 Range = tuple[int, int]
@@ -71,6 +76,7 @@ class LabelState:
     color: str
     position: int
     deleted: bool = False
+    merged_into: int | None = None  # number of the class that stands for it; it is deleted then, too
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class ProjectState:
     segmentation: int | None = None
     completion: Completion = field(default_factory=Completion)
     refinements: dict[int, Refinement] = field(default_factory=dict)  # of each segmentation that was split
+    overrides: tuple[Drawn, ...] = ()  # drawn by hand, those taken back included
 
     def copy(self) -> ProjectState:
         return replace(
@@ -104,11 +111,15 @@ class ProjectState:
         none = Refinement(len(self.table))
         return none if self.segmentation is None else self.refinements.get(self.segmentation, none)
 
-    def note_toggle(self, target: int, number: int) -> None:
-        """Edit ``number`` took edit ``target`` back, or brought it again: leaves may have come or gone."""
+    def note_flips(self, turned: Iterable[Range], number: int) -> None:
+        """Edit ``number`` took the edits of these ranges back, or brought them again: leaves may have come or gone."""
+        turned = list(turned)
+        self.overrides = note_flips(self.overrides, turned, number)
         for segmentation, refinement in self.refinements.items():
-            if any(split.number == target for split in refinement.leaf_splits):
-                self.refinements[segmentation] = refinement.toggled(target, number)
+            for split in refinement.leaf_splits:
+                if any(low <= split.number < high for low, high in turned):
+                    refinement = refinement.toggled(split.number, number)
+            self.refinements[segmentation] = refinement
 
     def live_classes(self) -> list[LabelState]:
         """Classes that can be assigned, in the order of the list."""
@@ -119,11 +130,27 @@ class ProjectState:
 
     def visible_table(self) -> Table:
         """Class of each leaf as the map shows it: deleted and unknown classes hide, as 0."""
-        shown = np.zeros(256, np.uint8)
-        for label in self.classes.values():
-            if not label.deleted:
-                shown[label.number] = label.number
-        return shown[self.table]
+        return class_lookup(self.classes.values())[self.table]
+
+    def standing(self, number: int) -> int:
+        """The class that stands for a class: itself, or the one that it was merged into."""
+        label = self.classes.get(number)
+        while label is not None and label.merged_into is not None:
+            number, label = label.merged_into, self.classes.get(label.merged_into)
+        return number
+
+
+def class_lookup(labels: Iterable[LabelState]) -> Table:
+    """What each class number that was given shows as, uint8 (256,): the class that stands for it, 0 where it is hidden."""
+    known = {label.number: label for label in labels}
+    shown = np.zeros(256, np.uint8)
+    for label in known.values():
+        standing: LabelState | None = label
+        while standing is not None and standing.merged_into is not None:
+            standing = known.get(standing.merged_into)
+        if standing is not None and not standing.deleted:
+            shown[label.number] = standing.number
+    return shown
 
 
 # ---------------------------------------------------------------------------------------------------- one
@@ -195,6 +222,24 @@ def _delete(state: ProjectState, payload: Mapping[str, Any]) -> None:
     _alter(state, payload["class"], deleted=True)
 
 
+def _merge(state: ProjectState, payload: Mapping[str, Any]) -> None:
+    """Its sources are told apart from their target by nothing any more; no table and no drawing is rewritten."""
+    # Edits before it may have been undone or redone since: only what is there can be merged, and never in a circle.
+    target = state.standing(payload["target"])
+    if target not in state.classes or state.classes[target].deleted:
+        return
+    for number in payload["sources"]:
+        label = state.classes.get(number)
+        if label is not None and not label.deleted and number != target:
+            _alter(state, number, deleted=True, merged_into=target)
+
+
+def _draw(state: ProjectState, payload: Mapping[str, Any], live: bool = True) -> None:
+    layer = payload["layer"]
+    drawn = Drawn(layer["number"], layer["token"], payload["class"], live, layer["number"])
+    state.overrides = (*state.overrides, drawn)
+
+
 def _reorder(state: ProjectState, payload: Mapping[str, Any]) -> None:
     wanted = [number for number in payload["order"] if number in state.classes]
     rest = [label.number for label in state.ordered_classes() if label.number not in wanted]
@@ -234,6 +279,8 @@ _RULES: dict[str, Callable[[ProjectState, Mapping[str, Any]], None]] = {
     "class.recolor": _recolor,
     "class.reorder": _reorder,
     "class.delete": _delete,
+    MERGE: _merge,
+    OVERRIDE: _draw,
     "aoi.set": _set_aoi,
     "segmentation.adopt": _adopt,
     "completion.set": _set_completion,
@@ -265,8 +312,10 @@ def fold(edits: Iterable[EditRecord]) -> ProjectState:
     for edit in edits:
         if edit.kind == LEAF_SPLIT:
             _split_leaf(state, edit.payload, edit.live)
-        elif edit.kind in _TOGGLES and "target" in edit.payload:
-            state.note_toggle(edit.payload["target"], edit.number)
+        elif edit.kind == OVERRIDE:
+            _draw(state, edit.payload, edit.live)
+        elif edit.kind == RESTORE or edit.kind in TOGGLES:
+            state.note_flips(flips_of(edit.kind, edit.payload).all, edit.number)
         elif edit.live and edit.kind in _RULES:
             apply_edit(state, edit.kind, edit.payload)
     return state

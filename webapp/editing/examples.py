@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from segmentation.errors import StoreError
 from segmentation.pyramid import NODATA_LEAF
 from webapp.editing.edits import LEAF_SPLIT, merge_ranges
-from webapp.editing.history import REDO, UNDO
+from webapp.editing.liveness import RESTORE, TOGGLES, Flips, flips_of
 from webapp.editing.leaves import leaves_key, open_leaves
 from webapp.models import Edit, Project
 
@@ -115,7 +115,7 @@ _KEPT = 64  # projects
 # that threads need no lock: at worst one of them reads a few rows once more.
 _logs: OrderedDict[tuple[int, datetime], _Log] = OrderedDict()
 
-_KEYS = ("class", "point", "supersedes", "examples", "targets", "target")
+_KEYS = ("class", "point", "supersedes", "examples", "targets", "target", "died", "revived")
 
 
 def read_log(project: Project) -> tuple[ExampleEdit, ...]:
@@ -134,10 +134,11 @@ def read_log(project: Project) -> tuple[ExampleEdit, ...]:
     for number, kind, live, *values in rows.iterator():
         newest = number
         payload = dict(zip(_KEYS, values, strict=True))
-        if kind in (UNDO, REDO):
-            # Of a row that was read before it was toggled; one that is new brings its liveness along.
-            if payload["target"] in edits:
-                edits[payload["target"]] = edits[payload["target"]]._replace(live=kind == REDO)
+        if kind in TOGGLES or kind == RESTORE:
+            # Of rows that were read before they were turned; one that is new brings its liveness along.
+            _turn(
+                edits, flips_of(kind, {name: value for name, value in payload.items() if value is not None})
+            )
             continue
         edit = ExampleEdit.read(number, kind, live, payload)
         if edit is not None:
@@ -149,6 +150,15 @@ def read_log(project: Project) -> tuple[ExampleEdit, ...]:
     while len(_logs) > _KEPT:
         _logs.popitem(last=False)
     return fresh.edits
+
+
+def _turn(edits: dict[int, ExampleEdit], flips: Flips) -> None:
+    for ranges, live in ((flips.died, False), (flips.revived, True)):
+        for low, high in ranges:
+            numbers = range(low, high) if high - low <= len(edits) else list(edits)
+            for number in numbers:
+                if low <= number < high and number in edits:
+                    edits[number] = edits[number]._replace(live=live)
 
 
 def forget_examples() -> None:

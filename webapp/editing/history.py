@@ -13,11 +13,22 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from webapp.editing.edits import LEAF_KINDS
+from webapp.editing.liveness import REDO, RESTORE, UNDO
 from webapp.models import Edit, Project
 
-__all__ = ["ADOPT", "REDO", "UNDO", "can_redo", "can_undo", "later_leaf_edits", "redo_target", "undo_target"]
+__all__ = [
+    "ADOPT",
+    "REDO",
+    "RESTORE",
+    "UNDO",
+    "can_redo",
+    "can_undo",
+    "later_leaf_edits",
+    "redo_target",
+    "undo_target",
+]
 
-UNDO, REDO, ADOPT = "edit.undo", "edit.redo", "segmentation.adopt"
+ADOPT = "segmentation.adopt"
 _BOUND_TO_LEAVES = frozenset({*LEAF_KINDS, ADOPT})
 
 
@@ -32,6 +43,11 @@ def undo_target(project: Project, user_id: int) -> Edit | None:
     adoptions = _adoptions(project)
     mine = _edits(project).filter(user_id=user_id, live=True).exclude(kind__in=(UNDO, REDO))
     mine = mine.exclude(kind__in=_BOUND_TO_LEAVES, number__lte=adoptions.floor)
+    # What a restore said counts no more once a later one has spoken.
+    latest = (
+        _edits(project).filter(kind=RESTORE, live=True).order_by("-number").values_list("number", flat=True)
+    )
+    mine = mine.exclude(kind=RESTORE, number__lt=latest.first() or 0)
     target = mine.order_by("-number").first()
     if target is not None and target.kind in _BOUND_TO_LEAVES and target.number < adoptions.latest:
         return _edits(project).get(number=adoptions.latest)

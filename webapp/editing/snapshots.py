@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from django.db.models import QuerySet
+
+from webapp.editing.drawn import pack_drawn, unpack_drawn
 from webapp.editing.edits import (
     Completion,
     EditRecord,
@@ -11,17 +16,20 @@ from webapp.editing.edits import (
     pack_table,
     unpack_table,
 )
+from webapp.editing.liveness import RESTORE, TOGGLES, LogEntry, live_numbers
 from webapp.editing.refinements import Refinement
 from webapp.models import ClassLabel, Edit, Project
 
-__all__ = ["load_state", "replay", "save_state"]
+__all__ = ["load_state", "read_liveness", "replay", "save_state", "state_at"]
 
 
 def load_state(project: Project) -> ProjectState:
     """The state of ``project`` at its number, from the snapshot."""
     return ProjectState(
         classes={
-            label.number: LabelState(label.number, label.name, label.color, label.position, label.deleted)
+            label.number: LabelState(
+                label.number, label.name, label.color, label.position, label.deleted, label.merged_into
+            )
             for label in project.classes.all()
         },
         table=unpack_table(bytes(project.class_table)),
@@ -29,18 +37,42 @@ def load_state(project: Project) -> ProjectState:
         segmentation=project.segmentation_id,
         completion=Completion(project.completion_on, project.completion_threshold),
         refinements={int(key): Refinement.unpack(packed) for key, packed in project.splits.items()},
+        overrides=unpack_drawn(project.overrides),
     )
 
 
-def replay(project: Project, toggled: Edit | None = None) -> ProjectState:
-    """The state from the whole log.
+def replay(project: Project, live: Collection[int] | None = None) -> ProjectState:
+    """The state from the whole log, of which the edits ``live`` count; by default those that are."""
+    return _fold(Edit.objects.filter(project=project), live)
 
-    ``toggled``, if given, counts as live where it is dead and the other way round.
-    """
+
+def state_at(project: Project, number: int) -> ProjectState:
+    """The state as it was right after edit ``number``, whatever was undone or restored since."""
+    log = read_liveness(project, number)
+    return _fold(Edit.objects.filter(project=project, number__lte=number), live_numbers(log))
+
+
+def read_liveness(project: Project, number: int | None = None) -> list[LogEntry]:
+    """What decides which edits are live, up to edit ``number`` or to the end."""
     rows = Edit.objects.filter(project=project).order_by("number")
+    if number is not None:
+        rows = rows.filter(number__lte=number)
+    # Only these kinds' payloads are looked into: those of the others may hold thousands of ranges.
+    turning = rows.filter(kind__in=(*TOGGLES, RESTORE))
+    found = {
+        entry[0]: LogEntry(*entry[:4], entry[4] or ())
+        for entry in turning.values_list(
+            "number", "kind", "payload__target", "payload__number", "payload__dead"
+        )
+    }
+    return [found.get(each) or LogEntry(each, kind) for each, kind in rows.values_list("number", "kind")]
+
+
+def _fold(edits: QuerySet[Edit], live: Collection[int] | None) -> ProjectState:
+    rows = edits.order_by("number").values_list("number", "kind", "payload", "live")
     return fold(
-        EditRecord(number, kind, payload, live != (toggled is not None and number == toggled.number))
-        for number, kind, payload, live in rows.values_list("number", "kind", "payload", "live").iterator()
+        EditRecord(number, kind, payload, is_live if live is None else number in live)
+        for number, kind, payload, is_live in rows.iterator()
     )
 
 
@@ -51,6 +83,7 @@ def save_state(project: Project, before: ProjectState, after: ProjectState) -> N
     project.aoi = dict(after.aoi) if after.aoi is not None else None
     project.segmentation_id = after.segmentation
     project.splits = {str(key): refinement.pack() for key, refinement in after.refinements.items()}
+    project.overrides = pack_drawn(after.overrides)
     project.completion_on = after.completion.on
     project.completion_threshold = after.completion.threshold
     gone = before.classes.keys() - after.classes.keys()
@@ -66,5 +99,6 @@ def save_state(project: Project, before: ProjectState, after: ProjectState) -> N
                     "color": label.color,
                     "position": label.position,
                     "deleted": label.deleted,
+                    "merged_into": label.merged_into,
                 },
             )

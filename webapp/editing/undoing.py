@@ -1,19 +1,23 @@
-"""Undo and redo: an edit is marked dead or live again, and the log is folded anew."""
+"""Undo and redo: edits are marked dead or live again, and the log is folded anew."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections import Counter
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db import transaction
 
 from webapp.actions import append_edit, first_edit, lock_project
-from webapp.editing.edits import LEAF_KINDS, ProjectState, changes, merge_ranges, ranges_overlap
-from webapp.editing.history import ADOPT, REDO, UNDO, later_leaf_edits, redo_target, undo_target
-from webapp.editing.snapshots import load_state, replay, save_state
+from webapp.editing.edits import ProjectState, changes
+from webapp.editing.history import ADOPT, REDO, RESTORE, UNDO, later_leaf_edits, redo_target, undo_target
+from webapp.editing.liveness import TOGGLES, Flips, LogEntry, flips_between, live_numbers
+from webapp.editing.remarks import remark_on_toggle
+from webapp.editing.snapshots import load_state, read_liveness, replay, save_state
 from webapp.errors import ConflictError, NothingToDoError
 from webapp.models import Edit, Project, Segmentation
 
-__all__ = ["redo", "undo"]
+__all__ = ["redo", "turn", "undo"]
 
 
 def undo(user: User, project_id: int, client_id: str) -> Edit:
@@ -39,33 +43,71 @@ def _toggle(user: User, project_id: int, client_id: str, kind: str) -> Edit:
             )
         if target.kind == ADOPT:
             _require_no_work_on_leaves(project, target, kind)
+        flips = _flips(project, target, kind)
         before = load_state(project)
-        after = replay(project, toggled=target)
-        after.note_toggle(target.number, project.number + 1)
-        _require_segmentation(after)
-        _require_pixels(after, target)
-        target.live = not target.live
-        target.save(update_fields=["live"])
-        save_state(project, before, after)
-        same_leaves = before.segmentation == after.segmentation and before.table.shape == after.table.shape
+        after = turn(project, before, flips)
+        if target.kind == RESTORE and after.segmentation != before.segmentation:
+            _require_no_work_on_leaves(project, target, kind)
         payload = {
             "target": target.number,
-            "changes": changes(before.visible_table(), after.visible_table()) if same_leaves else [],
-            "reload": not same_leaves,
-            "remark": _remark(project, user, target, before, after),
+            **(flips.pack() if target.kind == RESTORE else {}),
+            **difference(before, after),
+            "remark": remark_on_toggle(project, user, target, before, after),
         }
         return append_edit(project, user, client_id, kind, payload)
 
 
+def _flips(project: Project, target: Edit, kind: str) -> Flips:
+    if target.kind != RESTORE:
+        own = ((target.number, target.number + 1),)
+        return Flips(died=own) if kind == UNDO else Flips(revived=own)
+    log = read_liveness(project)
+    toggled = [*log, LogEntry(project.number + 1, kind, target=target.number)]
+    return flips_between(log, live_numbers(log), live_numbers(toggled))
+
+
+def turn(project: Project, before: ProjectState, flips: Flips) -> ProjectState:
+    """Mark edits of a locked project dead or live, as its next edit, and store the state that follows.
+
+    ConflictError where something stands against that state.
+    """
+    number = project.number + 1
+    edits = Edit.objects.filter(project=project).exclude(kind__in=TOGGLES)
+    for ranges, is_live in ((flips.died, False), (flips.revived, True)):
+        for low, high in ranges:
+            edits.filter(number__gte=low, number__lt=high).update(live=is_live)
+    after = replay(project)
+    after.note_flips(flips.all, number)
+    _require_segmentation(after)
+    _require_pixels(before, after)
+    _require_names(before, after)
+    save_state(project, before, after)
+    return after
+
+
+def difference(before: ProjectState, after: ProjectState) -> dict[str, Any]:
+    """How the table changes, as part of a payload."""
+    same_leaves = before.segmentation == after.segmentation and before.table.shape == after.table.shape
+    return {
+        "changes": changes(before.visible_table(), after.visible_table()) if same_leaves else [],
+        "reload": not same_leaves,
+    }
+
+
 def _require_no_work_on_leaves(project: Project, adoption: Edit, kind: str) -> None:
-    """Refuse to turn an adoption while later edits name leaves of the segmentation that would go."""
+    """Refuse to change the segmentation while later edits name leaves of the one that would go."""
     later = later_leaf_edits(project, adoption).first()
     if later is None:
         return
     who = later.user.username if later.user else "Somebody"
     verb = "undone" if kind == UNDO else "redone"
+    what = (
+        "the change of segmentation"
+        if adoption.kind == ADOPT
+        else "the restore, which changed the segmentation,"
+    )
     raise ConflictError(
-        f"{who} has classified leaves since, so that the change of segmentation cannot be {verb}; "
+        f"{who} has classified leaves since, so that {what} cannot be {verb}; "
         "adopt the segmentation you want from the list, and the classes come along."
     )
 
@@ -75,51 +117,33 @@ def _require_segmentation(state: ProjectState) -> None:
         raise ConflictError("The segmentation that this would bring back was deleted, so it cannot be done.")
 
 
-def _require_pixels(state: ProjectState, target: Edit) -> None:
+def _require_pixels(before: ProjectState, after: ProjectState) -> None:
     """Refuse to bring back a split of a leaf whose pixels were given to other children since."""
-    splits = [split for refinement in state.refinements.values() for split in refinement.leaf_splits]
-    if not target.live and any(target.number in split.replaces for split in splits):
+    splits = [split for refinement in after.refinements.values() for split in refinement.leaf_splits]
+    was_live = {
+        split.number
+        for refinement in before.refinements.values()
+        for split in refinement.leaf_splits
+        if split.live
+    }
+    revived = {split.number for split in splits if split.live} - was_live
+    if any(revived.intersection(split.replaces) for split in splits):
         raise ConflictError(
-            "The cluster was split anew since, so that this split cannot be redone; split the cluster by hand."
+            "A cluster was split anew since, so that its earlier split cannot be brought back; split it by hand."
         )
 
 
-def _remark(project: Project, user: User, target: Edit, before: ProjectState, after: ProjectState) -> str:
-    """What the user should know of others' work in the same place."""
-    if target.kind in LEAF_KINDS and "ranges" in target.payload:
-        mine = target.payload["ranges"]
-        names = sorted(
-            {
-                edit.user.username if edit.user else "somebody"
-                for edit in later_leaf_edits(project, target)
-                if edit.user_id != user.pk
-                and "ranges" in edit.payload
-                and ranges_overlap(merge_ranges(mine), merge_ranges(edit.payload["ranges"]))
-            }
+def _require_names(before: ProjectState, after: ProjectState) -> None:
+    """Refuse to bring back a class whose name another one has by now."""
+    twice = _names_held_twice(after) - _names_held_twice(before)
+    if twice:
+        raise ConflictError(
+            f"This would bring back a second class {min(twice)!r}; rename the one that is there, then do it again."
         )
-        if names:
-            return f"Some of these clusters were changed since by {', '.join(names)}; that change stands."
-    created = [label["class"] for label in target.payload.get("classes", ())]
-    if target.kind == "class.create":
-        created.append(target.payload["class"])
-    gone = [number for number in created if number not in after.classes]
-    lost = int(np.isin(before.visible_table(), gone).sum()) if gone else 0
-    if lost:
-        whose = "the class, its" if len(created) == 1 else "the classes, their"
-        return f"With {whose} {lost} assigned leaves show as unlabelled; redo brings them back."
-    # What examples change is only predicted, so that nothing can be told of it here.
-    if not target.kind.startswith("examples.") and _same(before, after):
-        return "Nothing changes on the map: it was changed again since, and that change stands."
-    return ""
 
 
-def _same(before: ProjectState, after: ProjectState) -> bool:
-    return (
-        before.classes == after.classes
-        and before.aoi == after.aoi
-        and before.completion == after.completion
-        and before.segmentation == after.segmentation
-        and before.refinement == after.refinement
-        and before.table.shape == after.table.shape
-        and bool((before.visible_table() == after.visible_table()).all())
-    )
+def _names_held_twice(state: ProjectState) -> set[str]:
+    # As people see them: names are compared whatever their case, and told as they are written.
+    shown = {label.name.casefold(): label.name for label in state.live_classes()}
+    counts = Counter(label.name.casefold() for label in state.live_classes())
+    return {shown[name] for name, count in counts.items() if count > 1}

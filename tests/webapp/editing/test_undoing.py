@@ -111,7 +111,7 @@ def test_undo_takes_back_mine_and_leaves_theirs(shared, ana, boris):
     assign(boris, shared, 2, 6, number=2)
     edit = undo(ana, shared)
     assert table_of(shared) == [0, 0, 2, 2, 2, 2, 0, 0]
-    assert edit.payload["remark"] == "Some of these clusters were changed since by boris; that change stands."
+    assert edit.payload["remark"] == "2 of 4 leaves were left alone: boris has changed them since."
 
 
 def test_undo_never_brings_back_what_somebody_has_undone(shared, ana, boris):
@@ -139,7 +139,7 @@ def test_undo_without_visible_effect_says_so(shared, ana, boris):
     actions.rename_class(ana, shared.pk, "r", class_number=1, name="Lake")
     actions.rename_class(boris, shared.pk, "r", class_number=1, name="Sea")
     edit = undo(ana, shared)
-    assert "that change stands" in edit.payload["remark"]
+    assert "boris has renamed the class since, and that stands" in edit.payload["remark"]
     assert shared.classes.get(number=1).name == "Sea"
 
 
