@@ -18,6 +18,7 @@ from webapp import permissions
 from webapp.editing.areas import check_area
 from webapp.editing.edits import MAX_CLASSES, MAX_RANGES, ProjectState, apply_edit, changes, merge_ranges
 from webapp.editing.examples import superseded_by
+from webapp.editing.races import overwritten
 from webapp.editing.snapshots import load_state, save_state
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
 from webapp.live import broadcast
@@ -38,6 +39,7 @@ __all__ = [
     "require_current",
     "require_pixel",
     "set_aoi",
+    "target_class",
     "unassign_leaves",
 ]
 
@@ -55,14 +57,16 @@ def assign_leaves(
     ranges: Ranges,
     class_number: int,
     point: tuple[int, int] | None = None,
+    seen: int | None = None,
 ) -> Edit:
-    """Give leaves to a class."""
+    """Give leaves to a class; ``seen`` is the newest edit that the user knew of."""
 
     def make(project: Project, state: ProjectState) -> Payload:
         require_current(state, segmentation, version, ranges)
-        require_class(state, class_number)
+        number = target_class(state, class_number)
         payload = _leaves(project, state, segmentation, version, ranges, point)
-        return {**payload, **_superseding(project, segmentation, point), "class": class_number}
+        raced = overwritten(project, state, user, seen, payload["ranges"], number)
+        return {**payload, **_superseding(project, segmentation, point), "class": number, **raced}
 
     return record(user, project_id, client_id, "leaves.assign", make)
 
@@ -76,13 +80,15 @@ def unassign_leaves(
     version: int,
     ranges: Ranges,
     point: tuple[int, int] | None = None,
+    seen: int | None = None,
 ) -> Edit:
     """Take leaves out of whichever classes they are in."""
 
     def make(project: Project, state: ProjectState) -> Payload:
         require_current(state, segmentation, version, ranges)
         payload = _leaves(project, state, segmentation, version, ranges, point)
-        return {**payload, **_superseding(project, segmentation, point, ranges)}
+        raced = overwritten(project, state, user, seen, payload["ranges"], 0)
+        return {**payload, **_superseding(project, segmentation, point, ranges), **raced}
 
     return record(user, project_id, client_id, "leaves.unassign", make)
 
@@ -100,7 +106,8 @@ def create_class(user: User, project_id: int, client_id: str, *, name: str, colo
 def rename_class(user: User, project_id: int, client_id: str, *, class_number: int, name: str) -> Edit:
     def make(project: Project, state: ProjectState) -> Payload:
         require_class(state, class_number)
-        return {"class": class_number, "name": _free_name(state, name, but=class_number)}
+        was = state.classes[class_number].name
+        return {"class": class_number, "name": _free_name(state, name, but=class_number), "was": was}
 
     return record(user, project_id, client_id, "class.rename", make)
 
@@ -108,7 +115,7 @@ def rename_class(user: User, project_id: int, client_id: str, *, class_number: i
 def recolor_class(user: User, project_id: int, client_id: str, *, class_number: int, color: str) -> Edit:
     def make(project: Project, state: ProjectState) -> Payload:
         require_class(state, class_number)
-        return {"class": class_number, "color": color}
+        return {"class": class_number, "color": color, "was": state.classes[class_number].color}
 
     return record(user, project_id, client_id, "class.recolor", make)
 
@@ -250,8 +257,18 @@ def require_current(state: ProjectState, segmentation: int, version: int, ranges
         )
 
 
+def target_class(state: ProjectState, number: int) -> int:
+    """The class that something is to be of: where ``number`` was merged into another class since, that one."""
+    standing = state.standing(number)
+    require_class(state, standing)
+    return standing
+
+
 def require_class(state: ProjectState, number: int) -> None:
     label = state.classes.get(number)
+    if label is not None and label.merged_into is not None:
+        name = state.classes[state.standing(number)].name
+        raise MissingError(f"The class {label.name!r} was merged into {name!r}; choose that one.")
     if label is None or label.deleted:
         raise MissingError(f"There is no class {number} (any more); choose another class.")
 

@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from segmentation.drawing import MAX_VERTICES
 from webapp.editing.edits import MAX_CLASSES, MAX_RANGES
 from webapp.editing.examples import MAX_POINTS
 from webapp.editing.refinements import MAX_PARTS
@@ -27,6 +28,7 @@ from webapp.errors import InvalidInputError
 __all__ = [
     "COMMANDS",
     "AddExamples",
+    "AddOverride",
     "AdoptSegmentation",
     "AssignLeaves",
     "CancelSplit",
@@ -36,13 +38,16 @@ __all__ = [
     "EditCommand",
     "FetchState",
     "LoadLegend",
+    "MergeClasses",
     "PreviewSplit",
     "RecolorClass",
     "RedoEdit",
+    "Region",
     "RemoveExamples",
     "RenameClass",
     "ReorderClasses",
     "ResendEdits",
+    "RestoreState",
     "SetAoi",
     "SetCompletion",
     "SplitCluster",
@@ -100,6 +105,7 @@ class AssignLeaves(EditCommand):
     ranges: Ranges
     class_number: ClassNumber = Field(alias="class")
     point: Point | None = None
+    seen: Index | None = None  # number of the newest edit that the page had when this was made
 
 
 class UnassignLeaves(EditCommand):
@@ -108,6 +114,7 @@ class UnassignLeaves(EditCommand):
     version: Index
     ranges: Ranges
     point: Point | None = None
+    seen: Index | None = None
 
 
 class SplitCluster(EditCommand):
@@ -171,6 +178,37 @@ class DeleteClass(EditCommand):
     class_number: ClassNumber = Field(alias="class")
 
 
+class MergeClasses(EditCommand):
+    type: Literal["class.merge"]
+    sources: Annotated[list[ClassNumber], Field(min_length=1, max_length=MAX_CLASSES)]
+    class_number: ClassNumber = Field(alias="class")
+
+
+class Region(BaseModel):
+    """The pixels of some leaves that are connected with one pixel."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    segmentation: Id
+    version: Index
+    ranges: Ranges
+    point: Point
+
+
+Position = tuple[
+    Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]
+]  # row, col
+Ring = Annotated[list[Position], Field(min_length=3, max_length=MAX_VERTICES)]
+Polygon = Annotated[list[Ring], Field(min_length=1, max_length=1000)]
+
+
+class AddOverride(EditCommand):
+    type: Literal["override.add"]
+    class_number: ClassNumber | None = Field(alias="class")
+    polygons: Annotated[list[Polygon], Field(min_length=1, max_length=1000)] | None = None
+    region: Region | None = None
+
+
 class SetAoi(EditCommand):
     type: Literal["aoi.set"]
     geometry: dict[str, Any] | None
@@ -221,6 +259,11 @@ class RedoEdit(EditCommand):
     type: Literal["edit.redo"]
 
 
+class RestoreState(EditCommand):
+    type: Literal["state.restore"]
+    number: Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
 class WantBlocks(Command):
     type: Literal["blocks.want"]
     segmentation: Id
@@ -249,6 +292,8 @@ _MODELS: tuple[type[Command], ...] = (
     RecolorClass,
     ReorderClasses,
     DeleteClass,
+    MergeClasses,
+    AddOverride,
     SetAoi,
     AdoptSegmentation,
     LoadLegend,
@@ -257,6 +302,7 @@ _MODELS: tuple[type[Command], ...] = (
     SetCompletion,
     UndoEdit,
     RedoEdit,
+    RestoreState,
     WantBlocks,
     ResendEdits,
     FetchState,
@@ -277,6 +323,8 @@ _AnyCommand = Annotated[
     | RecolorClass
     | ReorderClasses
     | DeleteClass
+    | MergeClasses
+    | AddOverride
     | SetAoi
     | AdoptSegmentation
     | LoadLegend
@@ -285,6 +333,7 @@ _AnyCommand = Annotated[
     | SetCompletion
     | UndoEdit
     | RedoEdit
+    | RestoreState
     | WantBlocks
     | ResendEdits
     | FetchState,

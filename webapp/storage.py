@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from webapp.editing.drawn import unpack_drawn
 from webapp.imagery import tile_render
 from webapp.jobs import door
 from webapp.models import Network, Project, Scene, Segmentation, SignInToken
@@ -90,7 +91,18 @@ def _free_scene(cog_path: Path, paths: list[Path]) -> None:
 
 def delete_project(project: Project) -> None:
     """Delete a project with its edits; its scene and the scene's segmentations stay."""
+    scene_id, drawn = project.scene_id, unpack_drawn(project.overrides)
     project.delete()
+    if drawn:
+        transaction.on_commit(lambda: _free_overrides(scene_id, {f"{one.token}.npz" for one in drawn}))
+
+
+def _free_overrides(scene_id: int, names: set[str]) -> None:
+    """Remove masks of drawings that no project has any more: copies of a project share them."""
+    folder = Path(settings.DATA_DIR) / "scenes" / str(scene_id)
+    for name in names - _used_overrides():
+        free(folder / "overrides" / name)
+    _measure_scenes({scene_id})
 
 
 @dataclass(frozen=True)
@@ -121,6 +133,7 @@ def find_orphans() -> list[Orphan]:
     ]
     found = [(path, reason) for path, reason in candidates if path.lstat().st_mtime < newest]
     found += [(path, "a split that no project has") for path in _unused_splits(data / "segmentations")]
+    found += [(path, "drawn by hand in no project") for path in _unused_overrides(data / "scenes")]
     waiting = _uploads_waiting()
     for path in _entries(data / "uploads"):
         if path.name not in waiting and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
@@ -133,8 +146,14 @@ def sweep() -> tuple[list[Orphan], int]:
     orphans = find_orphans()
     for orphan in orphans:
         free(orphan.path)
+    _measure_scenes({int(one.path.parts[-3]) for one in orphans if one.path.parent.name == "overrides"})
     expired, _ = SignInToken.objects.filter(expires_at__lte=timezone.now()).delete()
     return orphans, expired
+
+
+def _measure_scenes(scene_ids: set[int]) -> None:
+    for scene in Scene.objects.filter(pk__in=scene_ids, state=Scene.State.READY):
+        Scene.objects.filter(pk=scene.pk).update(size_bytes=folder_size(scene.folder))
 
 
 def _entries(folder: Path) -> Iterator[Path]:
@@ -153,6 +172,24 @@ def _unused_splits(folder: Path) -> Iterator[Path]:
         for path in _entries(store / "splits"):
             if path.name not in used and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
                 yield path
+
+
+def _unused_overrides(folder: Path) -> Iterator[Path]:
+    """Masks of drawings whose project is gone, or that were broken off; a young one may get its edit yet."""
+    used = _used_overrides()
+    for scene in _entries(folder):
+        for path in _entries(scene / "overrides"):
+            if path.name not in used and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
+                yield path
+
+
+def _used_overrides() -> set[str]:
+    """Names of the masks that some project speaks of."""
+    return {
+        f"{one.token}.npz"
+        for packed in Project.objects.exclude(overrides=[]).values_list("overrides", flat=True)
+        for one in unpack_drawn(packed)
+    }
 
 
 def _uploads_waiting() -> set[str]:

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.errors import InvalidArgumentError
+from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.windows import BLOCK
 
 if TYPE_CHECKING:
+    from segmentation.overrides import Overrides
     from segmentation.store import Segmentation
 
 __all__ = ["ArraySource", "ClassSource", "class_source"]
@@ -52,13 +54,20 @@ class _LeafSource:
     """Leaves through a table. A row of blocks is kept, since the reader may want it in several slices."""
 
     def __init__(
-        self, segmentation: Segmentation, table: NDArray[np.uint8], aoi: dict[str, Any] | None
+        self,
+        segmentation: Segmentation,
+        table: NDArray[np.uint8],
+        aoi: dict[str, Any] | None,
+        overrides: Overrides | None,
+        shown: NDArray[np.uint8],
     ) -> None:
         self._segmentation = segmentation
         # One entry for every uint16: ids without a leaf, nodata among them, have no class.
         self._class_of = np.zeros(2**16, np.uint8)
         self._class_of[: len(table)] = table
         self._aoi = aoi
+        self._overrides = overrides
+        self._shown = shown
         self._kept_row = -1
         self._kept = np.zeros((0, 0), np.uint8)
 
@@ -78,7 +87,11 @@ class _LeafSource:
         if block_row != self._kept_row:
             height, width = self.shape
             top = block_row * BLOCK
-            strip = self._class_of[np.asarray(self._segmentation.leaves[top : min(top + BLOCK, height)])]
+            leaves = np.asarray(self._segmentation.leaves[top : min(top + BLOCK, height)])
+            strip = self._class_of[leaves]
+            if self._overrides is not None:
+                drawn = self._shown[self._overrides.read(top, 0, len(strip), width)]
+                strip = np.where((drawn != 0) & (leaves != NODATA_LEAF), drawn, strip)
             if self._aoi is not None:
                 strip *= self._segmentation.georeference.aoi_mask(self._aoi, top, 0, len(strip), width)
             self._kept_row, self._kept = block_row, strip
@@ -86,7 +99,11 @@ class _LeafSource:
 
 
 def class_source(
-    segmentation: Segmentation, table: NDArray[np.uint8], aoi: dict[str, Any] | None = None
+    segmentation: Segmentation,
+    table: NDArray[np.uint8],
+    aoi: dict[str, Any] | None = None,
+    overrides: Overrides | None = None,
+    shown: NDArray[np.uint8] | None = None,
 ) -> ClassSource:
     """The class map that a table of classes makes of a segmentation.
 
@@ -98,6 +115,10 @@ def class_source(
         Class of each leaf, 0 = none.
     aoi : dict, optional
         GeoJSON geometry in lon/lat (pixel x, y without CRS); pixels whose center lies outside count as unclassified.
+    overrides : Overrides, optional
+        Drawn by hand on the same scene: where there is a leaf, they count before its class.
+    shown : uint8 array, shape (256,), optional
+        Class that each value of the overrides shows as; 0: it does not show, and the leaf's class does. By default itself.
 
     Returns
     -------
@@ -115,4 +136,6 @@ def class_source(
             f"The table of classes is {table.dtype} of shape {table.shape}; this segmentation needs uint8 with one "
             f"class for each of its {segmentation.n_leaves} leaves."
         )
-    return _LeafSource(segmentation, table, aoi)
+    if shown is None:
+        shown = np.arange(256, dtype=np.uint8)
+    return _LeafSource(segmentation, table, aoi, overrides, shown)

@@ -14,7 +14,7 @@ from affine import Affine
 from django.contrib.auth.models import User
 from rasterio.crs import CRS
 
-from segmentation.pyramid import level_shape
+from segmentation.pyramid import NODATA_LEAF, level_shape
 from segmentation.rasters.windows import BLOCK
 from segmentation.store_writer import StoreWriter
 from webapp.live import blocks
@@ -141,7 +141,7 @@ def block_grid(ids: np.ndarray) -> list[tuple[int, int]]:
 def write_block(writer: StoreWriter, ids: np.ndarray, row: int, col: int) -> None:
     part = np.asarray(ids[row * BLOCK : (row + 1) * BLOCK, col * BLOCK : (col + 1) * BLOCK])
     writer.write(0, row, col, part)
-    leaves, pixels = np.unique(part, return_counts=True)
+    leaves, pixels = np.unique(part[part != NODATA_LEAF], return_counts=True)
     sums = np.stack((pixels, 100.0 * pixels, 1.0 * pixels, 2.0 * pixels, 3.0 * pixels), axis=1)
     writer.add_sums(leaves.astype(np.int64), sums)
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from segmentation.errors import StoreError
 from segmentation.pyramid import NODATA_LEAF
-from webapp.editing.edits import LEAF_SPLIT
-from webapp.editing.examples import Example, fold_examples, read_log
-from webapp.editing.liveness import RESTORE, TOGGLES
+from webapp.editing.edits import LEAF_SPLIT, MERGE
+from webapp.editing.examples import Example, fold_examples, of_shown, read_log, shown_classes
 from webapp.editing.leaves import leaves_key, open_leaves
+from webapp.editing.liveness import RESTORE, TOGGLES
 from webapp.live.event_types import ClicksInfo
 from webapp.models import Edit, Project
 
@@ -21,12 +21,15 @@ def all_clicks(project: Project) -> list[list[int]]:
     """Number, row, column, class and leaf of each click that counts; those of deleted classes included."""
     log = read_log(project)
     numbers = {edit.number for edit in log if edit.is_click}
-    return _with_leaves(project, [example for example in fold_examples(log) if example.number in numbers])
+    shown = shown_classes(project)
+    given = [example for example in fold_examples(log) if example.number in numbers]
+    # Those of deleted classes are told as they are: the page brings them back with the class.
+    return _with_leaves(project, [of_shown(example, shown) or example for example in given])
 
 
 def clicks_changed(project: Project, edit: Edit) -> ClicksInfo | None:
     """How an edit changed the clicks that count; None where it did not."""
-    if edit.kind in TOGGLES or edit.kind in (RESTORE, LEAF_SPLIT):  # which changes the leaves of clicks, too
+    if edit.kind in TOGGLES or edit.kind in (RESTORE, MERGE, LEAF_SPLIT):  # which changes the leaves of clicks, too
         return {"all": all_clicks(project)}
     if edit.kind == "examples.remove":
         return {"added": [], "removed": list(edit.payload["targets"])}

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from django.contrib.auth.models import User
 
-from webapp.actions import record, require_class, require_pixel
+from webapp.actions import record, require_class, require_pixel, target_class
 from webapp.editing.edits import ProjectState
 from webapp.editing.examples import MAX_EXAMPLES, MAX_POINTS, Point, fold_examples, read_log
 from webapp.errors import InvalidInputError, LimitError, MissingError
@@ -38,8 +38,7 @@ def add_examples(user: User, project_id: int, client_id: str, *, examples: Seque
             raise LimitError(
                 f"{n_points} pixels are more than the {MAX_POINTS} of one edit; send them in several."
             )
-        for number in {stroke.class_number for stroke in examples}:
-            require_class(state, number)
+        numbers = [_class_of(state, stroke) for stroke in examples]
         for stroke in examples:
             for point in stroke.points:
                 require_pixel(project, point)
@@ -52,15 +51,22 @@ def add_examples(user: User, project_id: int, client_id: str, *, examples: Seque
         return {
             "examples": [
                 {
-                    "class": stroke.class_number,
+                    "class": number,
                     "against": stroke.against,
                     "points": [list(point) for point in stroke.points],
                 }
-                for stroke in examples
+                for number, stroke in zip(numbers, examples, strict=True)
             ]
         }
 
     return record(user, project_id, client_id, "examples.add", make)
+
+
+def _class_of(state: ProjectState, stroke: Stroke) -> int:
+    if not stroke.against:
+        return target_class(state, stroke.class_number)
+    require_class(state, stroke.class_number)  # what it is not says nothing of a class that it was merged into
+    return stroke.class_number
 
 
 def remove_examples(user: User, project_id: int, client_id: str, *, targets: Sequence[int]) -> Edit:

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from segmentation.errors import StoreError
 from segmentation.pyramid import NODATA_LEAF
 from webapp.editing.edits import LEAF_SPLIT, merge_ranges
-from webapp.editing.liveness import RESTORE, TOGGLES, Flips, flips_of
 from webapp.editing.leaves import leaves_key, open_leaves
+from webapp.editing.liveness import RESTORE, TOGGLES, Flips, flips_of
 from webapp.models import Edit, Project
 
 __all__ = [
@@ -33,7 +33,9 @@ __all__ = [
     "fold_examples",
     "forget_examples",
     "live_examples",
+    "of_shown",
     "read_log",
+    "shown_classes",
     "superseded_by",
 ]
 
@@ -167,9 +169,37 @@ def forget_examples() -> None:
 
 
 def live_examples(project: Project) -> list[Example]:
-    """The examples of a project now, in the order of their edits; those of deleted classes hide."""
-    live = set(project.classes.filter(deleted=False).values_list("number", flat=True))
-    return [example for example in fold_examples(read_log(project)) if example.class_number in live]
+    """The examples of a project now, in the order of their edits; those of deleted classes hide, merged ones are the target's."""
+    shown = shown_classes(project)
+    found = (of_shown(example, shown) for example in fold_examples(read_log(project)))
+    return [example for example in found if example is not None]
+
+
+def shown_classes(project: Project) -> dict[int, int]:
+    """The class that stands for each class of a project; those that are deleted are missing."""
+    rows = {
+        number: (deleted, into)
+        for number, deleted, into in project.classes.values_list("number", "deleted", "merged_into")
+    }
+    shown = {}
+    for number in rows:
+        standing = number
+        while standing in rows and rows[standing][1] is not None:
+            standing = rows[standing][1]
+        if standing in rows and not rows[standing][0]:
+            shown[number] = standing
+    return shown
+
+
+def of_shown(example: Example, shown: Mapping[int, int]) -> Example | None:
+    """An example of the class that stands for its own; None where it says nothing of any class that is there."""
+    number = shown.get(example.class_number)
+    if number is None:
+        return None
+    if number == example.class_number:
+        return example
+    # What is not of a class may well be of the larger one that it became part of.
+    return None if example.against else example._replace(class_number=number)
 
 
 # ---------------------------------------------------------------------------------------------------- clicks

@@ -265,13 +265,13 @@ def _groups(
     project: Project, state: ProjectState, leaf: int, class_number: int, point: Point
 ) -> list[list[Point]]:
     """The clicks in a leaf by class, those of ``class_number`` first, ``point`` among them."""
-    mine, others = [point], dict[int, list[Point]]()
+    mine, others, table = [point], dict[int, list[Point]](), state.visible_table()
     for _, row, col, number, at in all_clicks(project):
         if at != leaf or state.classes[number].deleted:
             continue
         if number == class_number:
             mine.append((row, col))
-        elif state.table[leaf] == number:
+        elif table[leaf] == number:
             others.setdefault(number, []).append((row, col))
     if not others:
         raise StaleError("No other class was clicked in this cluster any more; click again.")

@@ -51,6 +51,7 @@ def duplicate_project(project: Project, user: User, name: str) -> Project:
             class_table=source.class_table,
             aoi=source.aoi,
             splits=source.splits,
+            overrides=source.overrides,
             completion_on=source.completion_on,
             completion_threshold=source.completion_threshold,
             updated_by=user,

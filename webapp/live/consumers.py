@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -23,11 +24,13 @@ from webapp.live import broadcast, readings
 from webapp.live.completion_stream import CompletionStream
 from webapp.live.dispatch import perform
 from webapp.live.event_types import event
+from webapp.live.progress import with_progress
 from webapp.live.ratelimit import TokenBucket
 from webapp.live.splitter import Splitter
 from webapp.live.streaming import BlockStream
 from webapp.live.viewports import viewports
 from webapp.messages import (
+    AddOverride,
     AdoptSegmentation,
     CancelSplit,
     Command,
@@ -36,6 +39,7 @@ from webapp.messages import (
     PreviewSplit,
     RedoEdit,
     ResendEdits,
+    RestoreState,
     SplitLeaf,
     UndoEdit,
     WantBlocks,
@@ -84,6 +88,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.repeats: list[int] = []
         self.progress: dict[int, dict[str, Any]] = {}
         self.statistics: set[int] = set()
+        self.notes: set[str] = set()  # "comments", "versions": what has changed beside the edits
         self.is_listed_anew = False
         self.known_segmentations: set[int] = set()
         self.commands: asyncio.Queue[EditCommand | WantBlocks | PreviewSplit | CancelSplit] = asyncio.Queue(
@@ -95,6 +100,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.adopting: asyncio.Task[None] | None = None
         self.splitter = Splitter(self.user, self.project_id, self._send_event, self.stream.use_leaves)
         self.splitting: asyncio.Task[None] | None = None
+        self.drawing: asyncio.Task[None] | None = None
         self.news.set()
         streams = (self.stream.run(), self.completion.run())
         for work in (self._tell_news(), self._perform_commands(), *streams, self._beat()):
@@ -148,15 +154,19 @@ class ProjectConsumer(AsyncWebsocketConsumer):
     async def _perform_commands(self) -> None:
         while True:
             command = await self.commands.get()
+            if isinstance(command, EditCommand) and self.drawing is not None and not self.drawing.done():
+                await asyncio.wait([self.drawing])  # what is drawn next lies over it, and an undo takes it back
             if isinstance(command, WantBlocks):
                 await self._want(command)
             elif isinstance(command, AdoptSegmentation):
                 await self._adopt(command)
             elif isinstance(command, SplitLeaf | PreviewSplit):
                 await self._split(command)
+            elif isinstance(command, AddOverride):
+                self.drawing = self._start(self._guarded(command.client_id, self._draw(command)))
             elif isinstance(command, CancelSplit):
                 await self._guarded(None, self.splitter.cancel())
-            elif isinstance(command, UndoEdit | RedoEdit) and self._is_splitting:
+            elif isinstance(command, UndoEdit | RedoEdit | RestoreState) and self._is_splitting:
                 waits = LimitError("Your split is still being made; undo or redo once it is there.")
                 await self._reject(command.client_id, waits)
             else:
@@ -204,6 +214,16 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.repeats.append(done.number)
         self.news.set()
 
+    async def _draw(self, command: AddOverride) -> None:
+        async def tell(share: float) -> None:
+            told = {"client_id": command.client_id, "progress": share}
+            await self._send_event("override.progress", told)
+
+        done = await with_progress(partial(perform, self.user, self.project_id, command), tell)
+        if done.is_repeat:
+            self.repeats.append(done.number)
+        self.news.set()
+
     async def _guarded(self, client_id: str | None, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
@@ -245,6 +265,10 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.stream.look_again()
         self.news.set()
 
+    async def notes_changed(self, message: dict[str, Any]) -> None:
+        self.notes.add(message["what"])
+        self.news.set()
+
     async def statistics_grew(self, message: dict[str, Any]) -> None:
         self.statistics.add(message["segmentation"])
         self.news.set()
@@ -267,6 +291,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             progress, self.progress = self.progress, {}
             for latest in progress.values():
                 await self._send_event("segmentation.progress", latest)
+            notes, self.notes = self.notes, set()
+            for what in sorted(notes):
+                await self._send_event(f"{what}.changed", {})
             statistics, self.statistics = self.statistics, set()
             for segmentation in sorted(statistics):
                 await self._send_event("statistics.changed", {"segmentation": segmentation})

@@ -9,7 +9,17 @@ from django.contrib.auth.models import User
 
 from webapp import actions
 from webapp import messages as m
-from webapp.editing import adoption, example_actions, leaf_splitting, legends, splits, undoing
+from webapp.editing import (
+    adoption,
+    example_actions,
+    leaf_splitting,
+    legends,
+    merging,
+    overriding,
+    restoring,
+    splits,
+    undoing,
+)
 from webapp.models import Edit
 
 __all__ = ["Performed", "perform"]
@@ -30,6 +40,8 @@ _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
     m.RecolorClass: actions.recolor_class,
     m.ReorderClasses: actions.reorder_classes,
     m.DeleteClass: actions.delete_class,
+    m.MergeClasses: merging.merge_classes,
+    m.AddOverride: overriding.add_override,
     m.SetAoi: actions.set_aoi,
     m.AdoptSegmentation: adoption.adopt_segmentation,
     m.AddExamples: example_actions.add_examples,
@@ -38,6 +50,7 @@ _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
     m.LoadLegend: legends.load_legend,
     m.UndoEdit: undoing.undo,
     m.RedoEdit: undoing.redo,
+    m.RestoreState: restoring.restore_state,
 }
 
 

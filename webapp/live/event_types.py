@@ -9,11 +9,19 @@ __all__ = [
     "EVENTS",
     "ClassInfo",
     "ClicksInfo",
+    "AreaInfo",
+    "AuthorInfo",
     "CommandRejectedEvent",
+    "CommentsChangedEvent",
+    "EditInfo",
+    "EditSummary",
+    "VersionsChangedEvent",
     "CompletionFailedEvent",
     "CompletionInfo",
     "EditAppliedEvent",
     "HeartbeatEvent",
+    "OverrideProgressEvent",
+    "OverridesInfo",
     "ProjectInfo",
     "ProjectStateEvent",
     "SegmentationProgressEvent",
@@ -32,6 +40,7 @@ class ClassInfo(TypedDict):
     color: str
     position: int
     deleted: bool
+    merged_into: int | None
 
 
 class CompletionInfo(TypedDict):
@@ -52,10 +61,45 @@ class SplitsInfo(TypedDict):
     clusters: list[list[Any]]
 
 
+class OverridesInfo(TypedDict):
+    version: int
+    blocks: list[list[int]]
+
+
 class ClicksInfo(TypedDict, total=False):
     all: list[list[int]]
     added: list[list[int]]
     removed: list[int]
+
+
+class AuthorInfo(TypedDict):
+    """Who somebody is to the other members."""
+
+    id: int
+    name: str
+    color: str
+
+
+class AreaInfo(TypedDict):
+    pixels: float
+    area_m2: float | None
+
+
+class EditSummary(TypedDict):
+    """What an edit did, without words."""
+
+    kind: str
+    label: int | None
+    place: list[float] | None
+    area: AreaInfo | None
+    detail: dict[str, Any]
+
+
+class EditInfo(EditSummary):
+    number: int
+    author: AuthorInfo | None
+    at: str
+    live: bool
 
 
 class ProjectStateEvent(TypedDict):
@@ -69,6 +113,7 @@ class ProjectStateEvent(TypedDict):
     table: str | None
     completion: CompletionInfo
     splits: SplitsInfo
+    overrides: OverridesInfo
     clicks: list[list[int]]
     can_undo: bool
     can_redo: bool
@@ -81,10 +126,19 @@ class EditAppliedEvent(TypedDict, total=False):
     client_id: str
     user: str | None
     at: str
+    author: AuthorInfo | None
+    label: int | None
+    place: list[float] | None
+    area: AreaInfo | None
+    detail: dict[str, Any]
+    died: list[list[int]]
+    revived: list[list[int]]
+    lost: dict[str, Any]
     changes: list[list[int]]
     classes: list[ClassInfo]
     project: ProjectInfo
     splits: SplitsInfo
+    overrides: OverridesInfo
     clicks: ClicksInfo
     reload: bool
     can_undo: bool
@@ -113,6 +167,14 @@ class SegmentationsChangedEvent(TypedDict):
     offered: dict[str, Any] | None
 
 
+class CommentsChangedEvent(TypedDict):
+    """Notes on the map were written, answered, settled or taken away."""
+
+
+class VersionsChangedEvent(TypedDict):
+    """Named versions were made, renamed or deleted."""
+
+
 class StatisticsChangedEvent(TypedDict):
     segmentation: int
 
@@ -120,6 +182,11 @@ class StatisticsChangedEvent(TypedDict):
 class CompletionFailedEvent(TypedDict):
     number: int
     message: str
+
+
+class OverrideProgressEvent(TypedDict):
+    client_id: str
+    progress: float
 
 
 class SplitProgressEvent(TypedDict):
@@ -150,7 +217,10 @@ _EVENT_TYPES = (
     EventType("segmentation.progress", SegmentationProgressEvent),
     EventType("segmentations.changed", SegmentationsChangedEvent),
     EventType("statistics.changed", StatisticsChangedEvent),
+    EventType("comments.changed", CommentsChangedEvent),
+    EventType("versions.changed", VersionsChangedEvent),
     EventType("completion.failed", CompletionFailedEvent),
+    EventType("override.progress", OverrideProgressEvent),
     EventType("split.progress", SplitProgressEvent),
     EventType("split.previewed", SplitPreviewedEvent),
     EventType("heartbeat", HeartbeatEvent),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.contrib.auth.models import User
@@ -12,17 +13,23 @@ from webapp.descriptions import describe_scene
 from webapp.editing import history
 from webapp.editing.adoption import offered
 from webapp.editing.clicks import all_clicks, clicks_changed
-from webapp.editing.edits import CLUSTER_SPLIT, LEAF_SPLIT, ProjectState, pack_table
+from webapp.editing.drawn import Drawn, unpack_drawn, version_of
+from webapp.editing.edits import CLUSTER_SPLIT, LEAF_SPLIT, OVERRIDE, ProjectState, pack_table
+from webapp.editing.liveness import flips_of
+from webapp.editing.overrides import block_states
+from webapp.editing.races import lost_by
 from webapp.editing.snapshots import load_state
 from webapp.live.event_types import (
     ClassInfo,
     CompletionInfo,
     EditAppliedEvent,
+    OverridesInfo,
     ProjectInfo,
     ProjectStateEvent,
     SegmentationsChangedEvent,
     SplitsInfo,
 )
+from webapp.live.recent import author_of, flips_info, summarize
 from webapp.models import Edit, Project, Segmentation
 
 __all__ = [
@@ -72,6 +79,7 @@ def project_state(project: Project, user: User) -> ProjectStateEvent:
         "table": base64.b64encode(pack_table(state.visible_table())).decode("ascii") if has_leaves else None,
         "completion": _describe_completion(project),
         "splits": _describe_splits(state),
+        "overrides": _describe_overrides(project, state.overrides),
         "clicks": all_clicks(project),
         "can_undo": history.can_undo(project, user.pk),
         "can_redo": history.can_redo(project, user.pk),
@@ -107,8 +115,13 @@ def edit_applied(
         "can_undo": can_undo,
         "can_redo": can_redo,
         "message": str(payload.get("remark", "")) if edit.user_id == user.pk else "",
+        "author": author_of(edit.user),
+        **_told(project, edit),
     }
-    is_toggle = edit.kind in (history.UNDO, history.REDO)
+    lost = lost_by(user.pk, edit)
+    if lost is not None:
+        result["lost"] = lost
+    is_toggle = edit.kind in (history.UNDO, history.REDO, history.RESTORE)
     if is_toggle or edit.kind.startswith("class.") or "classes" in payload:
         labels = project.classes.all()
         result["classes"] = [
@@ -118,6 +131,7 @@ def edit_applied(
                 "color": label.color,
                 "position": label.position,
                 "deleted": label.deleted,
+                "merged_into": label.merged_into,
             }
             for label in labels
         ]
@@ -125,10 +139,19 @@ def edit_applied(
         result["project"] = _describe_project(project)
     if is_toggle or edit.kind in (CLUSTER_SPLIT, LEAF_SPLIT):
         result["splits"] = _describe_splits(load_state(project))
+    drawn = _changed_overrides(project, edit)
+    if drawn is not None:
+        result["overrides"] = drawn
     clicks = clicks_changed(project, edit)
     if clicks is not None:
         result["clicks"] = clicks
     return result
+
+
+def _told(project: Project, edit: Edit) -> dict[str, Any]:
+    summary = summarize(project, edit)
+    told = {name: summary[name] for name in ("label", "place", "area", "detail")}
+    return {**told, **flips_info(edit)}
 
 
 def _changes(edit: Edit) -> list[list[int]]:
@@ -172,6 +195,25 @@ def _describe_splits(state: ProjectState) -> SplitsInfo:
             [low, high, [list(part) for part in parts]] for (low, high), parts in refinement.clusters.items()
         ],
     }
+
+
+def _describe_overrides(
+    project: Project, drawn: Sequence[Drawn], only: Sequence[Drawn] | None = None
+) -> OverridesInfo:
+    states = block_states(project.scene_id, drawn, only)
+    return {
+        "version": version_of(drawn),
+        "blocks": [[row, col, version, int(is_drawn)] for row, col, version, is_drawn in states],
+    }
+
+
+def _changed_overrides(project: Project, edit: Edit) -> OverridesInfo | None:
+    """The blocks that an edit changed, as they are now; None where it drew nothing and took nothing back."""
+    own = ((edit.number, edit.number + 1),)
+    turned = own if edit.kind == OVERRIDE else flips_of(edit.kind, edit.payload).all
+    drawn = unpack_drawn(project.overrides) if turned else ()
+    only = [one for one in drawn if any(low <= one.number < high for low, high in turned)]
+    return _describe_overrides(project, drawn, only) if only else None
 
 
 def _describe_completion(project: Project) -> CompletionInfo:

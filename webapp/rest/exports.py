@@ -18,8 +18,9 @@ from django.utils.text import slugify
 from segmentation.vectors import ClassStyle, class_source, geojson_chunks
 from webapp.decoding import completion
 from webapp.decoding.completion_service import completions
-from webapp.editing.edits import LabelState, Table
+from webapp.editing.edits import LabelState, Table, class_lookup
 from webapp.editing.leaves import LeavesKey, leaves_key, open_leaves
+from webapp.editing.overrides import OverridesKey, open_overrides, overrides_key
 from webapp.editing.snapshots import load_state
 from webapp.errors import ConflictError, LimitError
 from webapp.models import Segmentation
@@ -40,6 +41,8 @@ class Order:
     """What is to be exported, read from the database at one moment."""
 
     leaves: LeavesKey
+    overrides: OverridesKey
+    shown: Table  # class that each drawn one shows as
     table: Table
     classes: list[LabelState]
     aoi: dict[str, Any] | None
@@ -66,6 +69,8 @@ def prepare(user: User, project_id: int) -> Order:
     state = load_state(project)
     return Order(
         leaves_key(project),
+        overrides_key(project, state.overrides),
+        class_lookup(state.classes.values()),
         state.visible_table(),
         state.live_classes(),
         project.aoi,
@@ -140,7 +145,8 @@ def _chunks(order: Order, has_left: threading.Event) -> Iterator[str]:
     store = open_leaves(order.leaves)
     legend = {label.number: ClassStyle(label.name, label.color) for label in order.classes}
     table, about = _completed(order)
-    source = class_source(store, store.from_ids(table), order.aoi)
+    overrides = open_overrides(order.overrides) if order.overrides.layers else None
+    source = class_source(store, store.from_ids(table), order.aoi, overrides, order.shown)
     return geojson_chunks(
         source, legend, store.georeference, name=order.name, about=about, cancelled=has_left.is_set
     )
