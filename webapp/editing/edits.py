@@ -116,10 +116,13 @@ class ProjectState:
         turned = list(turned)
         self.overrides = note_flips(self.overrides, turned, number)
         for segmentation, refinement in self.refinements.items():
-            for split in refinement.leaf_splits:
-                if any(low <= split.number < high for low, high in turned):
-                    refinement = refinement.toggled(split.number, number)
-            self.refinements[segmentation] = refinement
+            hit = [
+                split.number
+                for split in refinement.leaf_splits
+                if any(low <= split.number < high for low, high in turned)
+            ]
+            for split_number in hit:
+                self.refinements[segmentation] = self.refinements[segmentation].toggled(split_number, number)
 
     def live_classes(self) -> list[LabelState]:
         """Classes that can be assigned, in the order of the list."""

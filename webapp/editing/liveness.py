@@ -68,18 +68,19 @@ def live_numbers(log: Sequence[LogEntry]) -> set[int]:
     """
     undone = _undone_restores(log)
     live: set[int] = set()
+    known: set[int] = set()
     restores: set[int] = set()
     for entry in log:
         if entry.kind == UNDO and entry.target is not None:
             live.discard(entry.target)
         elif entry.kind == REDO and entry.target is not None:
-            if entry.target not in restores:
-                live.add(entry.target)
+            live |= known & {entry.target}
         elif entry.kind == RESTORE and entry.restored is not None:
             restores.add(entry.number)
             if entry.number not in undone:
                 live = _restored(log, entry.restored, entry.dead)
         elif entry.kind not in TOGGLES:
+            known.add(entry.number)
             live.add(entry.number)
     return live | (restores - undone)
 

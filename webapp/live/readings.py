@@ -82,5 +82,5 @@ def require_segmentation_of_project(user: User, project_id: int, segmentation_id
 
 
 def _concerns(edit: Edit, user: User) -> bool:
-    # An undo or an adoption by somebody else may reach past this user's own edits.
-    return edit.user_id == user.pk or edit.kind in (history.UNDO, history.REDO, history.ADOPT)
+    # An undo, a restore or an adoption by somebody else may reach past this user's own edits.
+    return edit.user_id == user.pk or edit.kind in (history.UNDO, history.REDO, history.RESTORE, history.ADOPT)

@@ -20,7 +20,9 @@ from webapp.errors import MissingError, WebError, describe
 from webapp.models import Scene
 from webapp.permissions import projects_of, require_project, require_scene, scenes_of
 from webapp.rest.example_api import router as example_router
+from webapp.rest.history_api import router as history_router
 from webapp.rest.network_api import router as network_router
+from webapp.rest.note_api import router as note_router
 from webapp.rest.override_api import router as override_router
 from webapp.rest.segmentation_api import router as segmentation_router
 from webapp.rest.uploads import clean_name, receive_scene
@@ -168,3 +170,5 @@ api.add_router("", segmentation_router)
 api.add_router("", example_router)
 api.add_router("", network_router)
 api.add_router("", override_router)
+api.add_router("", history_router)
+api.add_router("", note_router)

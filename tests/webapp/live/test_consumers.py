@@ -242,7 +242,7 @@ async def test_remark_is_for_the_author_alone(project):
         mine = await page.until("edit.applied")
         theirs = [await other.until("edit.applied") for _ in range(4)][-1]
         assert mine["kind"] == theirs["kind"] == "edit.undo"
-        assert "that change stands" in mine["message"]
+        assert "boris has renamed the class since" in mine["message"]
         assert theirs["message"] == ""
         assert (mine["can_undo"], theirs["can_undo"]) == (True, True)
         assert (mine["can_redo"], theirs["can_redo"]) == (True, False)
