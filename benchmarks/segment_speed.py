@@ -3,6 +3,7 @@
     python benchmarks/segment_speed.py                        # 1, 10 and 100 megapixels, made up
     python benchmarks/segment_speed.py --image own.tif        # your own image
     python benchmarks/segment_speed.py --megapixels 10 --with-peer
+    python benchmarks/segment_speed.py --megapixels 10 --with-network   # and with the embedding of a network, applied as it is
 
 Each row is a process of its own, so that memory is that of one segmentation. The peer is scikit-image's SLIC with the
 same superpixel size on the same blocks and threads: superpixels alone, no features and no store.
@@ -20,11 +21,18 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 from rasterio.windows import Window
+
+NAMES = {
+    "ours": "whole segmentation",
+    "network": "whole segmentation, with embedding",
+    "slic": "scikit-image SLIC alone",
+}
 
 
 def make_scene(path: Path, megapixels: float, bands: int) -> None:
@@ -63,13 +71,13 @@ def make_scene(path: Path, megapixels: float, bands: int) -> None:
                 out.write(block, window=Window(col, row, width, height))
 
 
-def run_ours(image: Path, threads: int) -> dict[str, float]:
+def run_ours(image: Path, threads: int, options: dict[str, Any]) -> dict[str, float]:
     from segmentation import segment
 
     begin, first = time.perf_counter(), []
     with tempfile.TemporaryDirectory() as folder:
         found = segment(
-            image, Path(folder) / "store", mode="fast", device="cpu", threads=threads,
+            image, Path(folder) / "store", device="cpu", threads=threads, **options,
             progress=lambda p: first.append(time.perf_counter() - begin) if p.block and not first else None,
         )  # fmt: skip
         seconds = time.perf_counter() - begin
@@ -81,6 +89,21 @@ def run_ours(image: Path, threads: int) -> dict[str, float]:
         "leaves": found.n_leaves,
         "store": size,
     }
+
+
+def network_for(image: Path) -> dict[str, Any]:
+    """Options of a segmentation with the network that comes along for this number of bands, without training."""
+    from segmentation.learning.general import FOLDER
+
+    with rasterio.open(image) as source:
+        names = {3: "rgb", 4: "rgbn"}
+        if source.count not in names:
+            raise SystemExit(f"No network comes along for {source.count} bands; use --bands 3 or 4.")
+        return {
+            "mode": "best",
+            "network": FOLDER / f"{names[source.count]}.safetensors",
+            "train_steps": 0,
+        }
 
 
 def run_peer(image: Path, threads: int) -> dict[str, float]:
@@ -133,10 +156,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--image", type=Path)
     parser.add_argument("--with-peer", action="store_true")
-    parser.add_argument("--child", choices=["ours", "slic"], help=argparse.SUPPRESS)
+    parser.add_argument("--with-network", action="store_true")
+    parser.add_argument("--child", choices=list(NAMES), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child == "slic":
+        result = run_peer(options.image, options.threads)
+    elif options.child:
+        how = network_for(options.image) if options.child == "network" else {"mode": "fast"}
+        result = run_ours(options.image, options.threads, how)
     if options.child:
-        result = (run_ours if options.child == "ours" else run_peer)(options.image, options.threads)
         result["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         print(json.dumps(result))
         return
@@ -152,11 +180,11 @@ def main() -> None:
         for image in images:
             with rasterio.open(image) as source:
                 bands = source.count
-            for who in ["ours", "slic"] if options.with_peer else ["ours"]:
+            wanted = {"ours": True, "network": options.with_network, "slic": options.with_peer}
+            for who in (who for who, is_wanted in wanted.items() if is_wanted):
                 row = measure(who, image, options.threads)
-                name = {"ours": "whole segmentation", "slic": "scikit-image SLIC alone"}[who]
                 print(
-                    f"| {name} | {row['pixels'] / 1e6:.1f} | {bands} | {options.threads} | {row['seconds']:.1f} "
+                    f"| {NAMES[who]} | {row['pixels'] / 1e6:.1f} | {bands} | {options.threads} | {row['seconds']:.1f} "
                     f"| {row['pixels'] / 1e6 / row['seconds']:.2f} | {row['first']:.1f} | {row['leaves']:.0f} "
                     f"| {row['memory'] / 1e6:.0f} | {row['store'] / 1e6:.1f} |",
                     flush=True,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from segmentation.learning.network import Network, load_network
 
-__all__ = ["general_network"]
+__all__ = ["FOLDER", "general_network"]
 
-_FOLDER = Path(__file__).with_name("networks")
+FOLDER = Path(__file__).with_name("networks")
 _KINDS = {"rgb": ("red", "green", "blue"), "rgbn": ("red", "green", "blue", "nir")}
 
 
@@ -28,9 +28,8 @@ def general_network(roles: Sequence[str]) -> Network | None:
         With its input in the scene's order; None where no network knows these bands.
     """
     for name, known in _KINDS.items():
-        path = _FOLDER / f"{name}.safetensors"
-        if sorted(roles) == sorted(known) and path.exists():
-            network = load_network(path)
+        if sorted(roles) == sorted(known):
+            network = load_network(FOLDER / f"{name}.safetensors")
             order = [known.index(role) for role in roles]
             return replace(network, encoder=network.encoder.reordered(order))
     return None

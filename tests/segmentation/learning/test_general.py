@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from segmentation import segment
+from segmentation.errors import NetworkError
 from segmentation.learning import general
 from segmentation.learning.encoder import Encoder
 from segmentation.learning.network import Network, load_network
 from segmentation.testing import synthetic_scene, write_scene
 
-SHIPPED = sorted(general._FOLDER.glob("*.safetensors"))
+SHIPPED = sorted(general.FOLDER.glob("*.safetensors"))
 
 
 def test_channels_in_another_order_give_the_same_planes():
@@ -40,7 +41,7 @@ def test_bands_that_no_network_knows():
 def test_a_scene_starts_from_the_network_for_its_bands(tmp_path, monkeypatch):
     torch.manual_seed(1)
     Network(Encoder(3).eval(), 3, None, {"steps": 1}).save(tmp_path / "networks" / "rgb.safetensors")
-    monkeypatch.setattr(general, "_FOLDER", tmp_path / "networks")
+    monkeypatch.setattr(general, "FOLDER", tmp_path / "networks")
     pixels, _ = synthetic_scene(120, 130, 3, seed=3)
     image = write_scene(tmp_path / "rgb.tif", pixels)
     served = segment(image, tmp_path / "s", train_seconds=0)
@@ -53,3 +54,9 @@ def test_a_scene_starts_from_the_network_for_its_bands(tmp_path, monkeypatch):
     assert trained.learned["from_scratch"] is False
     assert segment(image, tmp_path / "v", mode="fast").learned is None
     assert segment(image, tmp_path / "w", train_steps=3, bands=[1, 2]).learned["from_scratch"] is True
+
+
+def test_a_network_that_is_missing_from_the_installation_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(general, "FOLDER", tmp_path)
+    with pytest.raises(NetworkError, match="rgb.safetensors"):
+        general.general_network(["red", "green", "blue"])
