@@ -63,9 +63,10 @@ def remark_on_restore(project: Project, user: User, number: int) -> str:
     if not own and not names:
         return ""
     total = own + others.count()
-    whose = f", also of {list_names(names)}" if names else ""
-    edits = "1 edit" if total == 1 else f"{total} edits"
-    return f"{edits} since then{whose}, {'is' if total == 1 else 'are'} set aside; undo brings them back."
+    whose = f" (also of {list_names(names)})" if names else ""
+    if total == 1:
+        return f"1 edit since then{whose} is set aside; undo brings it back."
+    return f"{total} edits since then{whose} are set aside; undo brings them back."
 
 
 def list_names(names: Sequence[str]) -> str:

@@ -60,8 +60,8 @@ def read_liveness(project: Project, number: int | None = None) -> list[LogEntry]
     # Only these kinds' payloads are looked into: those of the others may hold thousands of ranges.
     turning = rows.filter(kind__in=(*TOGGLES, RESTORE))
     found = {
-        entry[0]: LogEntry(*entry[:4], entry[4] or ())
-        for entry in turning.values_list(
+        each: LogEntry(each, kind, target, restored, dead or ())
+        for each, kind, target, restored, dead in turning.values_list(
             "number", "kind", "payload__target", "payload__number", "payload__dead"
         )
     }

@@ -148,10 +148,16 @@ def edit_applied(
     return result
 
 
-def _told(project: Project, edit: Edit) -> dict[str, Any]:
+def _told(project: Project, edit: Edit) -> EditAppliedEvent:
+    """What the list of recent edits needs to know."""
     summary = summarize(project, edit)
-    told = {name: summary[name] for name in ("label", "place", "area", "detail")}
-    return {**told, **flips_info(edit)}
+    told: EditAppliedEvent = {
+        "label": summary["label"],
+        "place": summary["place"],
+        "area": summary["area"],
+        "detail": summary["detail"],
+    }
+    return cast(EditAppliedEvent, {**told, **flips_info(edit)})
 
 
 def _changes(edit: Edit) -> list[list[int]]:
