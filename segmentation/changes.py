@@ -49,7 +49,8 @@ class ClassMap:
 class Changes:
     """Pixels and area (m², NaN without CRS) that went from class i to class j: float64, shape (256, 256), 0 = no class.
 
-    ``bounds`` holds row0, col0, row1, col1 (ends excluded) of each 512 x 512 block in which drawings made a difference.
+    Where pixels changed though their leaf did not, because of what was drawn, ``bounds`` holds row0, col0, row1, col1 (ends
+    excluded) around those of each 512 x 512 block.
     """
 
     pixels: NDArray[np.float64]
@@ -107,8 +108,14 @@ def count_changes(
         numbers = leaves[inside]
         pixels -= np.bincount(numbers, minlength=len(pixels))
         area_m2 -= np.bincount(numbers, areas, minlength=len(pixels))
-        if (inside & (old != new)).any():
-            bounds.append((row * BLOCK, col * BLOCK, row * BLOCK + height, col * BLOCK + width))
+        apart = inside & (old != new)
+        apart[inside] &= (before.table == after.table)[numbers]
+        if apart.any():
+            rows, cols = (
+                np.flatnonzero(apart.any(axis=axis)) + start
+                for axis, start in ((1, row * BLOCK), (0, col * BLOCK))
+            )
+            bounds.append((int(rows[0]), int(cols[0]), int(rows[-1]) + 1, int(cols[-1]) + 1))
     # Differences of equal sums: a rest of rounding is no area.
     empty = pixels < 0.5
     pixels[empty] = 0

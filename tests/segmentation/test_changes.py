@@ -89,8 +89,18 @@ def test_drawings_count_to_the_pixel(store, ids, tmp_path):
     assert np.array_equal(found.pixels, expected)
     # The made-up store says 100 m² of each pixel; what is drawn is measured on the ground, 0.03 % less.
     assert np.allclose(found.area_m2, 100 * expected, rtol=2e-3)
-    changed = {(r // 512, c // 512) for r, c in np.argwhere((old != new) & leaf)}
-    assert {(row0 // 512, col0 // 512) for row0, col0, _, _ in found.bounds} == changed
+    same_leaf = np.zeros(SHAPE, bool)
+    same_leaf[leaf] = (before.table == after.table)[ids[leaf]]
+    apart = (old != new) & same_leaf
+    boxes = np.zeros(SHAPE, bool)
+    for row0, col0, row1, col1 in found.bounds:
+        boxes[row0:row1, col0:col1] = True
+        inside = apart[row0:row1, col0:col1]
+        assert all(
+            side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1])
+        )  # none is too large
+    assert not apart[~boxes].any()
+    assert apart.any()
 
 
 def test_only_what_lies_inside_an_area_counts(store, ids, tmp_path):
