@@ -58,5 +58,5 @@ def test_a_scene_starts_from_the_network_for_its_bands(tmp_path, monkeypatch):
 
 def test_a_network_that_is_missing_from_the_installation_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(general, "FOLDER", tmp_path)
-    with pytest.raises(NetworkError, match="rgb.safetensors"):
+    with pytest.raises(NetworkError, match=r"rgb\.safetensors"):
         general.general_network(["red", "green", "blue"])
