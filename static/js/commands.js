@@ -92,7 +92,8 @@ export class Commands {
     #leaves(type, ranges, point, fields) {
         const { id: segmentation, version } = this.state.segmentation;
         const place = point ? { point: point.map(Math.floor) } : {};
-        return this.sync.dispatch({ type, segmentation, version: version ?? 0, ranges, ...fields, ...place });
+        const { number: seen } = this.state;
+        return this.sync.dispatch({ type, segmentation, version: version ?? 0, ranges, ...fields, ...place, seen });
     }
 
     createClass(name = nextName(this.state.classes), color = nextColor(this.state.classes)) {
@@ -122,6 +123,22 @@ export class Commands {
         const { activeClass } = this.state;
         if (activeClass) this.sync.dispatch({ type: "examples.add", examples: [{ class: activeClass, against, points }] });
         else this.#withFirstClass(() => this.addStroke(points, against));
+    }
+
+    /**
+     * Give pixels the active class whatever their leaves have, or take what was drawn there away.
+     * @param {{polygons: number[][][][]} | {region: object}} shape as docs/protocol.md describes them
+     * @param {(command: object) => void} onSent
+     */
+    draw(shape, erases, onSent = () => {}) {
+        const { activeClass } = this.state;
+        if (!erases && !activeClass) this.#withFirstClass(() => this.draw(shape, erases, onSent));
+        else onSent(this.sync.dispatch({ type: "override.add", class: erases ? null : activeClass, ...shape }));
+    }
+
+    /** @param {number[]} sources classes that become another one */
+    mergeClasses(sources, target) {
+        this.sync.dispatch({ type: "class.merge", sources, class: target });
     }
 
     /** @param {number[]} targets numbers of edits: all examples that they gave go */
@@ -161,6 +178,11 @@ export class Commands {
 
     adopt(segmentation) {
         this.sync.dispatch({ type: "segmentation.adopt", segmentation });
+    }
+
+    /** Bring the project back to where it was right after an edit, as an edit. */
+    restore(number) {
+        return this.sync.dispatch({ type: "state.restore", number });
     }
 
     undo() {

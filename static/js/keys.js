@@ -20,6 +20,10 @@ export function bindKeys(actions) {
         g: () => actions.goto(),
         n: () => actions.nextSuggestion(),
         k: () => actions.split(),
+        l: () => actions.draw("lasso"),
+        r: () => actions.draw("rectangle"),
+        p: () => actions.draw("region"),
+        x: () => actions.erase(),
     };
 
     document.addEventListener("keydown", (event) => {

@@ -11,6 +11,11 @@ import { createMap, Imagery } from "./layers/imagery.js";
 import { SuggestionLayer } from "./layers/suggestions.js";
 import { parseStatistics } from "./model/areas.js";
 import { certaintyTexels } from "./model/completion.js";
+import { Drawing } from "./drawing.js";
+import { overrideTexels } from "./model/overrides.js";
+import { OverrideLoader } from "./overrides.js";
+import { drawPanel } from "./panels/draw.js";
+import { hoverDrawnPanel } from "./panels/hoverDrawn.js";
 import { colorTexels, outlineKeys } from "./model/lookup.js";
 import { outdatedNumbers, tintParts } from "./model/splits.js";
 import { parseTree } from "./model/tree.js";
@@ -93,6 +98,7 @@ function buildMap() {
     const tools = new Tools(map, layer, state, commands);
     hoverPanel(state, tools);
     hoverCertaintyPanel(state, tools);
+    hoverDrawnPanel(state, tools);
     areaPanel(state, area, tools, commands);
     const loader = new BlockLoader(layer, state, socket, toastError);
 
@@ -100,6 +106,10 @@ function buildMap() {
     const exampleLayer = new ExampleLayer(map, layer);
     examplesOnMap(state, examples, exampleLayer, tools, commands);
     const suggestions = suggestionsPanel(state, new SuggestionLayer(map, layer, imagery), commands);
+
+    const overrides = new OverrideLoader(layer, state, toastError);
+    const drawing = new Drawing(map, layer, state, tools, commands, overrides);
+    const draw = drawPanel(state, tools, drawing, sync);
 
     const split = splitPanel(state, tools, commands, sync);
     for (const event of ["state", "splits", "split"]) {
@@ -133,10 +143,12 @@ function buildMap() {
         },
         chooseClass: (index) => state.classes[index]?.number && state.setActiveClass(state.classes[index].number),
         split: split.toggle,
-        escape: () => tools.cancelStroke() || split.close() || strokes.cancel() || exampleLayer.deselect() || area.stop() || suggestions.leave() || tools.setTool("pan"),
+        draw: draw.toggle,
+        erase: draw.toggleErase,
+        escape: () => tools.cancelStroke() || split.close() || strokes.cancel() || drawing.cancel() || draw.close() || exampleLayer.deselect() || area.stop() || suggestions.leave() || tools.setTool("pan"),
     });
     showColors(layer);
-    return { map, layer, loader, tools };
+    return { map, layer, loader, overrides, tools };
 }
 
 /** Upload the color tables whenever something they are made of changes: once a frame at most. */
@@ -144,6 +156,7 @@ function showColors(layer) {
     let frame = 0;
     const draw = () => {
         frame = 0;
+        layer.setDrawnColors(overrideTexels(state.shownClasses, state.palette));
         if (!state.tree) return;
         const { tree, clusterOf, table, completedTable, prediction, palette, splitPreview, splits } = state;
         const mode = splitPreview ? "clusters" : state.mode;

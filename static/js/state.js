@@ -4,7 +4,8 @@
  *
  * Events: "state" (all anew), "classes", "table" (class of leaves), "clusters" (cut or tree), "mode", "active", "aoi",
  * "project", "segmentations", "progress", "statistics", "history" (undo, redo, pending), "completion" (settings of the
- * completed map), "prediction" (the decoder's table), "splits" (which leaves there are), "split" (one being tried out).
+ * completed map), "prediction" (the decoder's table), "splits" (which leaves there are), "split" (one being tried out), "overrides" (what
+ * was drawn by hand), "counts" (how much of it there is).
  */
 import { extentsByClass, prefixSums } from "./model/areas.js";
 import { liveClasses } from "./model/classes.js";
@@ -13,6 +14,7 @@ import { classOfLeaf, completedTable, DEFAULT_COMPLETION, fitted } from "./model
 import { Emitter } from "./model/emitter.js";
 import { aoiAfter, classesAfter, completionAfter, sequence, tableAfter } from "./model/history.js";
 import { paletteOf } from "./model/lookup.js";
+import { besideOverrides, NO_OVERRIDES, OverrideIndex, shownClasses } from "./model/overrides.js";
 import { withChanges } from "./model/ranges.js";
 import { clicksAfter, extendTable, NO_SPLITS, painted, splitsAfter } from "./model/splits.js";
 import { clampCut } from "./model/tree.js";
@@ -51,6 +53,9 @@ export class ProjectState extends Emitter {
     #splits = NO_SPLITS;
     #clicks = [];
     #ownClicks = new Map(); // client id of a command that waits -> its click
+    overrides = new OverrideIndex(); // which blocks were drawn on by hand
+    overrideCounts = null; // of their pixels by leaf
+    viewed = null; // an earlier state that is looked at
     splitPreview = null; // {parts: ranges of each, trial: {leaf, first, n} or null}: a split that is being tried out
 
     // ---- what the server says ------------------------------------------------------------------------------------
@@ -75,6 +80,7 @@ export class ProjectState extends Emitter {
         this.#table = table;
         this.#completion = message.completion ?? DEFAULT_COMPLETION;
         this.#clicks = clicksAfter([], { all: message.clicks ?? [] });
+        this.overrides = new OverrideIndex(message.overrides ?? NO_OVERRIDES);
         const changedSplits = this.#takeSplits(
             message.splits ?? { ...NO_SPLITS, version: message.segmentation?.version ?? 0 },
         );
@@ -89,7 +95,7 @@ export class ProjectState extends Emitter {
         this.#refine();
         this.#keepActiveClass();
         const events = ["state", "classes", "table", "aoi", "project", "segmentations", "completion", "prediction", "history"];
-        for (const event of events) this.emit(event);
+        for (const event of [...events, "overrides"]) this.emit(event);
         if (changedSplits) this.emit("splits");
         if (this.tree) this.emit("clusters");
     }
@@ -137,6 +143,7 @@ export class ProjectState extends Emitter {
         this.#clicks = clicksAfter(this.#clicks, event.clicks);
         if (event.splits || settled?.type === "cluster.split") this.#refine();
         if (event.classes) this.#classes = event.classes;
+        if (event.overrides) this.overrides = this.overrides.after(event.overrides);
         if (event.project) this.project = { ...this.project, ...event.project };
         if (event.project?.completion) this.#completion = event.project.completion;
         this.#forgetTables();
@@ -148,6 +155,7 @@ export class ProjectState extends Emitter {
             this.emit("aoi");
         }
         if (event.project?.completion || settled?.type === "completion.set") this.emit("completion");
+        if (event.overrides) this.emit("overrides");
         if (changedSplits) this.emit("splits");
         if (event.splits || settled?.type === "cluster.split") this.emit("clusters");
         this.emit("history");
@@ -207,6 +215,12 @@ export class ProjectState extends Emitter {
         this.emit("statistics");
     }
 
+    /** @param {object} counts as parseOverrideCounts gives them */
+    setOverrideCounts(counts) {
+        this.overrideCounts = counts;
+        this.emit("counts");
+    }
+
     // ---- what this browser sends ---------------------------------------------------------------------------------
 
     /** Show a command as if it had been done already. */
@@ -263,7 +277,7 @@ export class ProjectState extends Emitter {
 
     /** All classes, pending changes included. */
     get allClasses() {
-        return classesAfter(this.#classes, this.pending);
+        return this.viewed?.classes ?? classesAfter(this.#classes, this.pending);
     }
 
     /** Live classes in order; one that waits for the server has number 0. */
@@ -277,6 +291,7 @@ export class ProjectState extends Emitter {
 
     /** Class of each leaf, 0 = none; null without a segmentation. */
     get table() {
+        if (this.viewed) return this.viewed.tableWith(this.#splits);
         const preview = this.preview
             ? [{ ...this.preview, type: "leaves.assign", segmentation: this.segmentation?.id }]
             : [];
@@ -293,11 +308,12 @@ export class ProjectState extends Emitter {
 
     /** The decoder's table for the leaves that are shown, or null. */
     get prediction() {
-        return this.#prediction && fitted(this.#prediction, this.segmentation, this.#table, this.#splits);
+        return this.viewed ? null : this.#prediction && fitted(this.#prediction, this.segmentation, this.#table, this.#splits);
     }
 
     /** Class that each leaf shows: its own, or the decoder's where the map is completed; null without a segmentation. */
     get completedTable() {
+        if (this.viewed) return this.table; // what was predicted then is in it
         this.#completedTable ??= completedTable(this.table, this.prediction, this.completion, this.palette);
         return this.#completedTable;
     }
@@ -308,8 +324,23 @@ export class ProjectState extends Emitter {
         return classOfLeaf(leaf, this.table, this.completedTable, this.prediction, this.palette);
     }
 
+    /** Class that each value that was drawn shows as, 0 where it does not. */
+    get shownClasses() {
+        return shownClasses(this.allClasses);
+    }
+
+    /**
+     * The class of a pixel: what was drawn there, else that of its leaf.
+     * @param {number} value of the overrides
+     * @returns {{class: number, source: "override" | "assigned" | "predicted" | null, certainty: number} | null}
+     */
+    classOfPixel(leaf, value) {
+        const drawn = leaf === null ? 0 : this.shownClasses[value];
+        return drawn ? { class: drawn, source: "override", certainty: 1 } : this.classOfLeaf(leaf);
+    }
+
     get aoi() {
-        return aoiAfter(this.project?.aoi ?? null, this.pending);
+        return this.viewed ? this.viewed.aoi : aoiAfter(this.project?.aoi ?? null, this.pending);
     }
 
     classOf(number) {
@@ -341,6 +372,14 @@ export class ProjectState extends Emitter {
         return this.clusters.meantBy({ leaf, point, reach, class: this.activeClass }, this.clicks, this.table);
     }
 
+    /** Show an earlier state (see viewing.js) in place of now; null ends it. */
+    setViewed(viewed) {
+        this.viewed = viewed;
+        this.#forgetTables();
+        this.#keepActiveClass();
+        for (const event of ["classes", "table", "aoi", "prediction", "overrides", "viewed"]) this.emit(event);
+    }
+
     /** Show a split before it is made; null ends it. */
     setSplitPreview(preview) {
         this.splitPreview = preview;
@@ -366,12 +405,16 @@ export class ProjectState extends Emitter {
     /** Area and share of every class, `predicted` of it by the decoder; number 0 stands for "unlabelled". */
     classExtents() {
         if (!this.statistics || this.statistics.values.length !== (this.table?.length ?? 0)) return null;
-        return extentsByClass(this.statistics, this.completedTable, this.table, this.palette);
+        const { segmentation, overrideCounts: counts } = this;
+        const fits = counts?.segmentation === segmentation?.id && counts.leavesVersion === (segmentation?.version ?? 0);
+        const drawn = fits ? besideOverrides(this.statistics, counts, this.shownClasses) : null;
+        return extentsByClass(this.statistics, this.completedTable, this.table, this.palette, drawn);
     }
 
     /** Whether any leaf has this class: deleting it would hide work. */
     hasAssignments(number) {
-        return this.table?.includes(number) ?? false;
+        const drawn = this.overrideCounts?.values.some((value) => this.shownClasses[value] === number) ?? false;
+        return drawn || (this.table?.includes(number) ?? false);
     }
 
     // ---- what this browser decides -------------------------------------------------------------------------------
@@ -402,7 +445,7 @@ export class ProjectState extends Emitter {
     }
 
     #keepActiveClass() {
-        if (this.classOf(this.activeClass)) return;
+        if (this.viewed || this.classOf(this.activeClass)) return;
         this.setActiveClass(this.classes.find((label) => label.number)?.number ?? 0);
     }
 }

@@ -24,6 +24,7 @@ export class Sync extends Emitter {
     #sent = new Set(); // client ids of pending commands that went out on this connection
     #loadedHere = false; // whether this connection has told us where the project stands
     #awaitsState = false; // whether the state was asked for anew
+    refusal = null; // (fields of a command) => why it cannot be done on this page now, or ""
 
     /**
      * @param {import("./state.js").ProjectState} state
@@ -74,6 +75,9 @@ export class Sync extends Emitter {
             case "statistics.changed":
                 this.emit("statistics", message);
                 break;
+            case "comments.changed":
+            case "versions.changed":
+            case "override.progress":
             case "split.progress":
             case "split.previewed":
                 this.emit(message.type, message);
@@ -140,6 +144,13 @@ export class Sync extends Emitter {
      */
     dispatch(fields) {
         const command = { ...fields, client_id: newClientId() };
+        const message = this.refusal?.(fields);
+        if (message) {
+            // As if the server had refused it, once whoever asked has its command.
+            const event = { client_id: command.client_id, code: "forbidden", message };
+            queueMicrotask(() => this.emit("rejected", { event, command }));
+            return command;
+        }
         this.state.addPending(command);
         if (this.#loadedHere) this.#sendOnce(command);
         return command;

@@ -17,8 +17,9 @@ export function exposeForTests(page) {
     function isIdle() {
         if (!page.parts || !state.tree || state.pending.length || socket.status !== "online") return false;
         if (!sync.isInStep) return false;
-        const { layer, loader } = page.parts;
+        const { layer, loader, overrides } = page.parts;
         if (!layer.works) return true;
+        if (!overrides.isIdle) return false;
         return !loader.isUnpacking && !loader.wantedCount && layer.shown() === layer.wanted().blocks.length;
     }
 
@@ -55,7 +56,10 @@ export function exposeForTests(page) {
         blocksWanted: () => parts().layer.wanted().blocks.length,
         pixelToPoint: (row, col) => parts().layer.pixelToContainer(row, col),
         leafAt: (x, y) => parts().layer.leafAt({ x, y }),
-        classAt: (x, y) => state.classOfLeaf(parts().layer.leafAt({ x, y })),
+        classAt(x, y) {
+            const { layer } = parts();
+            return state.classOfPixel(layer.leafAt({ x, y }), layer.overrideAt({ x, y }, state.overrides));
+        },
         clusterAt: (x, y) => parts().tools.clusterAt({ x, y })?.node ?? null,
         goTo(row, col, zoomLevel) {
             const { map, layer } = parts();

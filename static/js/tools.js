@@ -12,7 +12,7 @@ const defaults = {
     samePlace: 4, // CSS pixels within which a click means the place of an earlier one
 };
 
-/** Events: "tool" (name), "pick" (cluster and leaf that are to be split), "hover" (cluster or null, leaf or null, point, whether the cluster is the same). */
+/** Events: "tool" (name), "region" (leaf, pixel, erases: a click that means a connected patch), "pick" (cluster and leaf that are to be split), "hover" (cluster or null, leaf or null, point, whether the cluster is the same). */
 export class Tools extends Emitter {
     #stroke = null;
     #last = null; // last pointer position over the map
@@ -23,6 +23,7 @@ export class Tools extends Emitter {
     constructor(map, layer, state, commands, options = {}) {
         super();
         Object.assign(this, { map, layer, state, commands, tool: "pan", blocked: false, hovered: null });
+        this.drawn = 0; // value of the overrides under the pointer
         this.claimClick = null; // (point) => whether something drawn on the map takes the click
 
         this.options = { ...defaults, ...options };
@@ -43,11 +44,11 @@ export class Tools extends Emitter {
         container.addEventListener("pointerleave", () => this.#setLast(null));
         map.on("click", (event) => this.#onClick(event));
         map.on("contextmenu", (event) => {
-            if (!this.blocked && !this.strokes) this.#erase(event.containerPoint);
+            if (!this.blocked && !this.strokes && !this.draws) this.#erase(event.containerPoint);
         });
         map.on("move zoom", () => this.#queueHover());
         this.layer.on("blocks", () => this.#queueHover());
-        for (const event of ["clusters", "split"]) this.state.on(event, () => this.#queueHover());
+        for (const event of ["clusters", "split", "overrides"]) this.state.on(event, () => this.#queueHover());
     }
 
     /** What the stroke tool says of pixels: "for" or "against" the active class; null with another tool. */
@@ -55,11 +56,18 @@ export class Tools extends Emitter {
         return { stroke: "for", "stroke-against": "against" }[this.tool] ?? null;
     }
 
+    /** The shape that is drawn by hand with this tool: "lasso", "rectangle" or "region"; null with another one. */
+    get draws() {
+        return ["lasso", "rectangle", "region"].includes(this.tool) ? this.tool : null;
+    }
+
     setTool(tool) {
         if (tool === this.tool) return;
         this.tool = tool;
         this.container.classList.toggle("painting", tool === "paint");
         this.container.classList.toggle("splitting", tool === "split");
+        this.container.classList.toggle("drawing", this.draws !== null);
+        this.container.classList.toggle("patching", tool === "region");
         this.emit("tool", tool);
     }
 
@@ -106,6 +114,7 @@ export class Tools extends Emitter {
     #setHover(cluster, leaf = null) {
         const same = cluster?.low === this.hovered?.low && cluster?.high === this.hovered?.high;
         this.hovered = cluster;
+        this.drawn = leaf === null ? 0 : this.layer.overrideAt(this.#last, this.state.overrides);
         // The light would drown the colors of a split that is being tried out.
         const isLit = cluster && !this.state.splitPreview;
         this.layer.setHover(isLit ? this.state.clusters.lightsOf(cluster.node) : null);
@@ -116,6 +125,11 @@ export class Tools extends Emitter {
 
     #onClick({ containerPoint, originalEvent }) {
         if (this.blocked || this.strokes || this.#skipClick) return;
+        if (this.draws) {
+            const leaf = this.draws === "region" ? this.layer.leafAt(containerPoint) : null;
+            if (leaf !== null) this.emit("region", { leaf, pixel: this.#pixelAt(containerPoint), erases: originalEvent.shiftKey });
+            return;
+        }
         const plain = !originalEvent.shiftKey && !originalEvent.altKey;
         if (plain && this.claimClick?.(containerPoint)) return;
         const cluster = this.clusterAt(containerPoint);

@@ -1,6 +1,7 @@
 /** Draws leaf blocks into one WebGL2 canvas. Everything it holds can be made again from the blocks' ids. */
 import { CERTAINTY_RAMP } from "../model/completion.js";
 import { LOOKUP_SIDE } from "../model/lookup.js";
+import { VALUES } from "../model/overrides.js";
 import { SIDE } from "./apron.js";
 import { meshTriangles, meshVertices } from "./mesh.js";
 import { buildProgram } from "./program.js";
@@ -11,6 +12,7 @@ const FLOAT_BYTES = 4;
 export class BlockRenderer {
     #triangles = new Map(); // control points a side -> {buffer, count}
     #gpu = new Map(); // block -> {texture, vertices, array, center, triangles}
+    #drawn = new Map(); // entry of the overrides -> texture
 
     /** @param {WebGL2RenderingContext} gl */
     constructor(gl) {
@@ -21,6 +23,10 @@ export class BlockRenderer {
         this.certainty = this.#table(gl.RG8, gl.RG, gl.UNSIGNED_BYTE);
         this.lights = this.#table(gl.R8, gl.RED, gl.UNSIGNED_BYTE);
         this.lit = null; // the mask that is in there
+        this.drawnColors = this.#texture();
+        gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, VALUES, 1);
+        this.nothingDrawn = this.#texture();
+        gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R8UI, 1, 1);
         gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
         gl.enable(gl.DEPTH_TEST);
         gl.depthFunc(gl.LESS); // places drawn once are not drawn again
@@ -57,6 +63,30 @@ export class BlockRenderer {
         this.#fill(this.colors, colors);
         this.#fill(this.certainty, certainty);
         if (keys) this.#fill(this.keys, keys);
+    }
+
+    /** @param {Uint8Array} texels red, green, blue and class number of each value that can be drawn */
+    setDrawnColors(texels) {
+        const { gl } = this;
+        gl.bindTexture(gl.TEXTURE_2D, this.drawnColors);
+        gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, VALUES, 1, gl.RGBA, gl.UNSIGNED_BYTE, texels);
+    }
+
+    /** Bring the GPU's copy of what was drawn over a block up to date. */
+    #syncDrawn(entry) {
+        const { gl } = this;
+        const isNew = !this.#drawn.has(entry);
+        if (isNew) {
+            this.#drawn.set(entry, this.#texture());
+            gl.texStorage2D(gl.TEXTURE_2D, 1, gl.R8UI, SIDE, SIDE);
+        }
+        const texture = this.#drawn.get(entry);
+        gl.bindTexture(gl.TEXTURE_2D, texture);
+        if (isNew || entry.dirty) {
+            gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, SIDE, SIDE, gl.RED_INTEGER, gl.UNSIGNED_BYTE, entry.values);
+        }
+        entry.dirty = false;
+        return texture;
     }
 
     #trianglesOf(n) {
@@ -125,13 +155,16 @@ export class BlockRenderer {
      * @param {object[]} blocks in order of preference: where two cover a place, the first one shows
      * @param {{width: number, height: number, scaleX: number, scaleY: number, x: number, y: number}} view device
      *     pixels of a plane position (X, Y): (X * scaleX + x, Y * scaleY + y)
-     * @param {{mode: string, hover: Uint8Array | null, lineWidth: number, hatch: number}} style device pixels; hatch 0:
-     *     predicted leaves look like assigned ones
+     * @param {{mode: string, hover: Uint8Array | null, lineWidth: number, hatch: number, drawnAt: (block: object) => object | null}} style
+     *     device pixels; hatch 0: predicted leaves look like assigned ones; drawnAt: what was drawn by hand over a block
      */
     draw(blocks, view, style) {
         const { gl } = this;
         const { program, uniforms } = this.shader;
-        const prepared = blocks.map((block) => [block, this.#sync(block)]);
+        const prepared = blocks.map((block) => {
+            const entry = style.drawnAt?.(block) ?? null;
+            return [block, this.#sync(block), entry && this.#syncDrawn(entry)];
+        });
         gl.viewport(0, 0, view.width, view.height);
         gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
         gl.useProgram(program);
@@ -143,8 +176,12 @@ export class BlockRenderer {
             gl.activeTexture(gl.TEXTURE1 + index);
             gl.bindTexture(gl.TEXTURE_2D, texture);
         });
+        gl.activeTexture(gl.TEXTURE6);
+        gl.bindTexture(gl.TEXTURE_2D, this.drawnColors);
         gl.activeTexture(gl.TEXTURE0);
         gl.uniform1i(uniforms.leaves, 0);
+        gl.uniform1i(uniforms.drawn, 5);
+        gl.uniform1i(uniforms.drawnColors, 6);
         gl.uniform1i(uniforms.colors, 1);
         gl.uniform1i(uniforms.keys, 2);
         gl.uniform1i(uniforms.certainties, 3);
@@ -158,8 +195,12 @@ export class BlockRenderer {
         gl.uniform1f(uniforms.hatch, style.hatch);
         // Stripes stick to the ground while the map is dragged.
         gl.uniform1f(uniforms.hatchPhase, style.hatch ? (view.x + view.y) % style.hatch : 0);
-        prepared.forEach(([block, own], index) => {
+        prepared.forEach(([block, own, drawn], index) => {
+            gl.activeTexture(gl.TEXTURE5);
+            gl.bindTexture(gl.TEXTURE_2D, drawn ?? this.nothingDrawn);
+            gl.activeTexture(gl.TEXTURE0);
             gl.bindTexture(gl.TEXTURE_2D, own.texture);
+            gl.uniform1i(uniforms.isDrawnOn, drawn ? 1 : 0);
             gl.bindVertexArray(own.array);
             gl.uniform2f(uniforms.offset, own.center[0] * view.scaleX + view.x, own.center[1] * view.scaleY + view.y);
             gl.uniform1f(uniforms.depth, -1 + (2 * (index + 1)) / (blocks.length + 2));
@@ -179,7 +220,12 @@ export class BlockRenderer {
         return rgba;
     }
 
+    /** @param {object} block a block, or an entry of the overrides */
     free(block) {
+        if (this.#drawn.has(block)) {
+            this.gl.deleteTexture(this.#drawn.get(block));
+            this.#drawn.delete(block);
+        }
         const own = this.#gpu.get(block);
         if (!own) return;
         this.gl.deleteTexture(own.texture);
@@ -190,12 +236,14 @@ export class BlockRenderer {
 
     destroy() {
         const { gl } = this;
-        for (const block of [...this.#gpu.keys()]) this.free(block);
+        for (const block of [...this.#gpu.keys(), ...this.#drawn.keys()]) this.free(block);
         for (const { buffer } of this.#triangles.values()) gl.deleteBuffer(buffer);
         gl.deleteTexture(this.colors.texture);
         gl.deleteTexture(this.keys.texture);
         gl.deleteTexture(this.certainty.texture);
         gl.deleteTexture(this.lights.texture);
+        gl.deleteTexture(this.drawnColors);
+        gl.deleteTexture(this.nothingDrawn);
         gl.deleteProgram(this.shader.program);
     }
 }

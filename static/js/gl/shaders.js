@@ -1,5 +1,6 @@
 /** The two shaders of the cluster layer. */
 import { SOURCE } from "../model/completion.js";
+import { CLASS_KEY } from "../model/lookup.js";
 
 /** What the fragment shader draws, by the overlay's mode; other modes draw the colors of the table. */
 export const DRAW = { colors: 0, outlines: 1, certainty: 2 };
@@ -30,6 +31,9 @@ uniform usampler2D leaves;   // 514 x 514: the block and one texel of its neighb
 uniform sampler2D colors;    // 256 x 256: color of each leaf
 uniform usampler2D keys;     // 256 x 256: what outlines run between
 uniform sampler2D certainties; // 256 x 256: certainty 0..1 and source (0..255) of each leaf's class
+uniform usampler2D drawn;    // 514 x 514: what was drawn by hand over the block, 0 for nothing
+uniform sampler2D drawnColors; // 256 x 1: color of each value that can be drawn, and its class; class 0 does not show
+uniform bool isDrawnOn;      // whether anything was drawn over the block at all
 uniform vec4 ramp[3];        // colors of certainty 0, 1/2 and 1, not premultiplied
 uniform ivec2 limit;         // last texel, column and row, that may be read
 uniform bool overview;       // texels stand for several pixels: always average
@@ -45,11 +49,25 @@ in vec2 at;
 out vec4 color;
 
 const uint NODATA = 65535u;
+const uint CLASS_KEY = ${CLASS_KEY}u;
 const int OUTLINES = ${DRAW.outlines}, CERTAINTY = ${DRAW.certainty};
-const int NO_SOURCE = ${SOURCE.none}, PREDICTED = ${SOURCE.predicted};
+const int NO_SOURCE = ${SOURCE.none}, ASSIGNED = ${SOURCE.assigned}, PREDICTED = ${SOURCE.predicted};
 
-uint leafAt(ivec2 texel) {
-    return texelFetch(leaves, clamp(texel, ivec2(-1), limit) + 1, 0).r;
+// What a texel is of: its leaf, and the value that was drawn there, 0 where that does not show.
+struct Spot {
+    uint leaf;
+    uint value;
+};
+
+vec4 drawnColor(uint value) {
+    return texelFetch(drawnColors, ivec2(int(value), 0), 0);
+}
+
+Spot spotAt(ivec2 texel) {
+    ivec2 place = clamp(texel, ivec2(-1), limit) + 1;
+    uint leaf = texelFetch(leaves, place, 0).r;
+    uint value = isDrawnOn && leaf != NODATA ? texelFetch(drawn, place, 0).r : 0u;
+    return Spot(leaf, value > 0u && drawnColor(value).a > 0.0 ? value : 0u);
 }
 
 ivec2 entry(uint leaf) {
@@ -60,13 +78,23 @@ bool lit(uint leaf) {
     return hovering && texelFetch(lights, entry(leaf), 0).r > 0.0;
 }
 
-int sourceOf(uint leaf) {
-    return int(texelFetch(certainties, entry(leaf), 0).g * 255.0 + 0.5);
+int sourceOf(Spot spot) {
+    return spot.value > 0u ? ASSIGNED : int(texelFetch(certainties, entry(spot.leaf), 0).g * 255.0 + 0.5);
 }
 
-vec4 certaintyColor(uint leaf) {
-    if (sourceOf(leaf) == NO_SOURCE) return vec4(0.0);
-    float at = texelFetch(certainties, entry(leaf), 0).r * 2.0;
+// Outlines run between spots of different keys: those of model/lookup.js, and of the class where one was drawn.
+uint keyOf(Spot spot) {
+    if (spot.value > 0u) return CLASS_KEY + uint(drawnColor(spot.value).a * 255.0 + 0.5);
+    return texelFetch(keys, entry(spot.leaf), 0).r;
+}
+
+vec4 colorOf(Spot spot) {
+    return spot.value > 0u ? vec4(drawnColor(spot.value).rgb, 1.0) : texelFetch(colors, entry(spot.leaf), 0);
+}
+
+vec4 certaintyColor(Spot spot) {
+    if (sourceOf(spot) == NO_SOURCE) return vec4(0.0);
+    float at = spot.value > 0u ? 2.0 : texelFetch(certainties, entry(spot.leaf), 0).r * 2.0;
     return at < 1.0 ? mix(ramp[0], ramp[1], at) : mix(ramp[1], ramp[2], at - 1.0);
 }
 
@@ -80,50 +108,51 @@ vec4 hatched(vec4 plain, float share) {
     return vec4(isLight ? plain.rgb * (1.0 - 0.24 * stripe) : mix(plain.rgb, vec3(plain.a), 0.32 * stripe), plain.a);
 }
 
-vec4 shown(uint leaf) {
-    vec4 own = drawing == CERTAINTY ? certaintyColor(leaf) : texelFetch(colors, entry(leaf), 0);
+vec4 shown(Spot spot) {
+    vec4 own = drawing == CERTAINTY ? certaintyColor(spot) : colorOf(spot);
     own.rgb *= own.a;
-    if (!lit(leaf)) return own;
+    if (!lit(spot.leaf)) return own;
     return own.a > 0.0 ? vec4(mix(own.rgb, vec3(1.0), 0.4), own.a) : vec4(0.45);
 }
 
-bool differs(uint one, uint other, bool hovered) {
-    if (hovered) return lit(one) != lit(other);
-    if (other == NODATA) return false;
-    return texelFetch(keys, entry(one), 0).r != texelFetch(keys, entry(other), 0).r;
+bool differs(Spot one, Spot other, bool hovered) {
+    if (hovered) return lit(one.leaf) != lit(other.leaf);
+    if (other.leaf == NODATA) return false;
+    return keyOf(one) != keyOf(other);
 }
 
-// Whether a border runs within "width" texels of here, on the side of "leaf".
-bool onEdge(uint leaf, ivec2 texel, vec2 inside, vec2 width, bool hovered) {
-    if (inside.x < width.x && differs(leaf, leafAt(texel - ivec2(1, 0)), hovered)) return true;
-    if (1.0 - inside.x < width.x && differs(leaf, leafAt(texel + ivec2(1, 0)), hovered)) return true;
-    if (inside.y < width.y && differs(leaf, leafAt(texel - ivec2(0, 1)), hovered)) return true;
-    return 1.0 - inside.y < width.y && differs(leaf, leafAt(texel + ivec2(0, 1)), hovered);
+// Whether a border runs within "width" texels of here, on the side of "spot".
+bool onEdge(Spot spot, ivec2 texel, vec2 inside, vec2 width, bool hovered) {
+    if (inside.x < width.x && differs(spot, spotAt(texel - ivec2(1, 0)), hovered)) return true;
+    if (1.0 - inside.x < width.x && differs(spot, spotAt(texel + ivec2(1, 0)), hovered)) return true;
+    if (inside.y < width.y && differs(spot, spotAt(texel - ivec2(0, 1)), hovered)) return true;
+    return 1.0 - inside.y < width.y && differs(spot, spotAt(texel + ivec2(0, 1)), hovered);
 }
 
 void main() {
     vec2 dx = dFdx(at), dy = dFdy(at);
     ivec2 texel = clamp(ivec2(floor(at)), ivec2(0), limit);
-    uint leaf = leafAt(texel);
+    Spot spot = spotAt(texel);
+    uint leaf = spot.leaf;
     if (partial && leaf == NODATA) discard;
     float footprint = max(length(dx), length(dy)); // texels per device pixel
 
     vec2 inside = at - vec2(texel);
     vec2 width = lineWidth * vec2(length(vec2(dx.x, dy.x)), length(vec2(dx.y, dy.y)));
-    if (lit(leaf) && onEdge(leaf, texel, inside, width, true)) {
+    if (lit(leaf) && onEdge(spot, texel, inside, width, true)) {
         color = vec4(1.0);
         return;
     }
     if (drawing == OUTLINES) {
-        bool edge = leaf != NODATA && onEdge(leaf, texel, inside, width, false);
-        color = edge ? vec4(texelFetch(colors, entry(leaf), 0).rgb, 1.0) : lit(leaf) ? vec4(0.3) : vec4(0.0);
+        bool edge = leaf != NODATA && onEdge(spot, texel, inside, width, false);
+        color = edge ? vec4(colorOf(spot).rgb, 1.0) : lit(leaf) ? vec4(0.3) : vec4(0.0);
         return;
     }
     // Colors are averaged, never ids; at full resolution one texel is exact.
     bool exact = footprint <= 1.001 && !overview;
     bool hatches = drawing != CERTAINTY && hatch > 0.0;
     if (exact) {
-        color = hatched(shown(leaf), hatches && sourceOf(leaf) == PREDICTED ? 1.0 : 0.0);
+        color = hatched(shown(spot), hatches && sourceOf(spot) == PREDICTED ? 1.0 : 0.0);
         return;
     }
     float widen = max(1.0, 1.0 / footprint);
@@ -133,7 +162,7 @@ void main() {
     for (int i = 0; i < taps; i++) {
         for (int j = 0; j < taps; j++) {
             vec2 shift = (vec2(float(i), float(j)) + 0.5) / float(taps) - 0.5;
-            uint tap = leafAt(ivec2(floor(at + widen * (shift.x * dx + shift.y * dy))));
+            Spot tap = spotAt(ivec2(floor(at + widen * (shift.x * dx + shift.y * dy))));
             sum += shown(tap);
             if (hatches && sourceOf(tap) == PREDICTED) predicted += 1.0;
         }

@@ -7,6 +7,7 @@ import { idAt } from "../gl/apron.js";
 import { BLOCK, blockKey, blocksUnder, inflate, levelForScale, NODATA } from "../model/blocks.js";
 import { Emitter } from "../model/emitter.js";
 import { SceneGrid } from "../model/grid.js";
+import { OverrideStore } from "./OverrideStore.js";
 import { Sheets } from "./Sheets.js";
 import { currentView, startAnimation, toContainer, toPlane } from "./view.js";
 
@@ -41,6 +42,8 @@ export class ClusterLayer extends Emitter {
         this.info = info;
         this.grid = new SceneGrid(info);
         this.sheets = new Sheets(this.options.memory);
+        this.store = new OverrideStore(); // of the scene's pixels: the same under every segmentation
+        this.drawnColors = null;
         this.hover = null;
         this.opacity = 1;
         this.hidden = false;
@@ -89,6 +92,7 @@ export class ClusterLayer extends Emitter {
         }
         this.#renderer = new BlockRenderer(gl);
         if (this.sheets.shown.tables) this.#renderer.setTables(this.sheets.shown.tables);
+        if (this.drawnColors) this.#renderer.setDrawnColors(this.drawnColors);
         this.#setError("");
     }
 
@@ -200,6 +204,50 @@ export class ClusterLayer extends Emitter {
         this.redraw();
     }
 
+    // ---- drawn by hand -------------------------------------------------------------------------------------------
+
+    /** Blocks that are drawn, or would be if their ids were there: what lies over them is wanted too. */
+    blocksInView() {
+        return this.map ? this.sheets.shown.cache.toDraw(this.wanted()) : [];
+    }
+
+    /** @param {Uint8Array} values 512 x 512 */
+    putOverride(level, row, col, version, values) {
+        this.store.put(level, row, col, version, values);
+        const keep = new Set(this.blocksInView().map(({ key }) => key));
+        for (const entry of this.store.evict(keep)) this.#renderer?.free(entry);
+        this.redraw();
+    }
+
+    dropOverride(level, row, col) {
+        for (const entry of this.store.drop(level, row, col)) this.#renderer?.free(entry);
+        this.redraw();
+    }
+
+    /** Color what was drawn. @param {Uint8Array} texels as model/overrides.js makes them */
+    setDrawnColors(texels) {
+        this.drawnColors = texels;
+        this.#renderer?.setDrawnColors(texels);
+        this.redraw();
+    }
+
+    /**
+     * What was drawn at a container position: a value of the overrides, 0 for nothing.
+     * @param {import("../model/overrides.js").OverrideIndex} index
+     */
+    overrideAt(point, index) {
+        const pixel = this.containerToPixel(point);
+        if (!this.grid.contains(pixel)) return 0;
+        for (let level = 0; level < this.info.n_levels; level++) {
+            const [row, col] = [Math.floor(pixel.row / 2 ** level), Math.floor(pixel.col / 2 ** level)];
+            const at = [level, Math.floor(row / BLOCK), Math.floor(col / BLOCK)];
+            const { version, drawn } = index.stateOf(...at);
+            if (!drawn) return 0;
+            if (this.store.versionOf(...at) === version) return this.store.valueAt(...at, row % BLOCK, col % BLOCK);
+        }
+        return 0;
+    }
+
     setOpacity(opacity) {
         this.opacity = opacity;
         this.#showCanvas();
@@ -268,7 +316,7 @@ export class ClusterLayer extends Emitter {
         this.#renderer.draw(
             this.#lastDrawn,
             { ...device, width, height },
-            { mode: tables.mode, hover, lineWidth: lineWidth * ratio, hatch: hatch ? stripes * ratio : 0 },
+            { mode: tables.mode, hover, drawnAt: ({ level, row, col }) => this.store.get(level, row, col), lineWidth: lineWidth * ratio, hatch: hatch ? stripes * ratio : 0 },
         );
         for (const block of this.#lastDrawn) cache.touch(block);
         this.emit("drawn", this.#lastDrawn.length);

@@ -49,13 +49,20 @@ export function totalsByClass(values, table, palette) {
  * @param {{values: Float64Array, valueSums: Float64Array, inArea: boolean}} statistics
  * @param {Uint8Array} shown class that each leaf shows, predicted or not
  * @param {Uint8Array} assigned class that somebody gave each leaf
+ * @param {{left: Float64Array, byClass: Float64Array}} [drawn] what is left of each leaf beside what was drawn by hand, and that
  * @returns {Map<number, {value: number, predicted: number, inArea: boolean, share: number}>} `predicted`: what of `value`
  *     nobody gave this class
  */
-export function extentsByClass({ values, valueSums, inArea }, shown, assigned, palette) {
-    const totals = totalsByClass(values, shown, palette);
+export function extentsByClass({ values, valueSums, inArea }, shown, assigned, palette, drawn = null) {
+    const left = drawn?.left ?? values;
+    const totals = totalsByClass(left, shown, palette);
     const sum = valueSums[values.length];
-    const given = shown === assigned ? totals : totalsByClass(values, assigned, palette);
+    const given = shown === assigned ? totals : totalsByClass(left, assigned, palette);
+    if (drawn) {
+        for (const byClass of new Set([totals, given])) {
+            for (const number of palette.keys()) byClass.set(number, byClass.get(number) + drawn.byClass[number]);
+        }
+    }
     return new Map(
         [...totals].map(([number, value]) => {
             const predicted = number ? Math.max(0, value - given.get(number)) : 0;

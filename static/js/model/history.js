@@ -13,7 +13,9 @@ export function tableAfter(table, pending, segmentation, splits = NO_SPLITS) {
         if (command.type === "leaves.assign") for (const [a, b] of command.ranges) changes.push([a, b, command.class]);
         if (command.type === "leaves.unassign") for (const [a, b] of command.ranges) changes.push([a, b, 0]);
     }
-    return changes.length ? painted(table, changes, splits) : table;
+    const merges = pending.filter(({ type }) => type === "class.merge");
+    const shown = changes.length ? painted(table, changes, splits) : table;
+    return merges.reduce((merged, { sources, class: target }) => merged.map((own) => (sources.includes(own) ? target : own)), shown);
 }
 
 /** What pending commands would do to the list of classes; one still to be created has number 0. */
@@ -26,6 +28,9 @@ export function classesAfter(classes, pending) {
         if (command.type === "class.rename") patch(command.class, { name: command.name });
         if (command.type === "class.recolor") patch(command.class, { color: command.color });
         if (command.type === "class.delete") patch(command.class, { deleted: true });
+        if (command.type === "class.merge") {
+            for (const source of command.sources) patch(source, { deleted: true, merged_into: command.class });
+        }
         if (command.type === "class.reorder") command.order.forEach((number, position) => patch(number, { position }));
         if (command.type === "class.create") {
             const position = Math.max(-1, ...shown.map((label) => label.position)) + 1;

@@ -46,7 +46,7 @@ export function colorTexels(tree, clusterOf, table, palette, mode) {
     return texels;
 }
 
-const CLASS_KEY = 0x80000000;
+export const CLASS_KEY = 0x80000000; // and the number of a class
 
 /**
  * What two neighboring pixels must share for no outline to run between them: the class, or else the cluster.

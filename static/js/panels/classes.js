@@ -3,9 +3,11 @@ import { formatArea, formatPixels, formatShare } from "../model/areas.js";
 import { checkName, moved, nextColor } from "../model/classes.js";
 import { toast } from "../toast.js";
 import { byId, byTestId, confirmDialog, el, icon, setMessage } from "./dom.js";
+import { mergeDialog } from "./merge.js";
 
 /** @param {import("../state.js").ProjectState} state @param {import("../commands.js").Commands} commands */
 export function classesPanel(state, commands) {
+    const merge = mergeDialog(state, commands);
     const list = byId("class-list");
     const rows = new Map(); // class number -> row
     let dragged = 0;
@@ -85,6 +87,7 @@ export function classesPanel(state, commands) {
                     { class: "row-tools" },
                     button("class-up", "up", "Move up", () => move(number, order().indexOf(number) - 1)),
                     button("class-down", "down", "Move down", () => move(number, order().indexOf(number) + 1)),
+                    button("class-merge", "merge", "Merge into another class", () => merge.open(number)),
                     button("class-delete", "trash", "Delete the class", () => remove(current())),
                 ),
             ),
@@ -139,6 +142,7 @@ export function classesPanel(state, commands) {
         select.querySelector("kbd").textContent = index < 9 ? String(index + 1) : "·";
         byTestId("class-up", row).disabled = index === 0;
         byTestId("class-down", row).disabled = index === count - 1;
+        byTestId("class-merge", row).disabled = count < 2;
         return row;
     }
 
@@ -218,6 +222,6 @@ export function classesPanel(state, commands) {
 
     state.on("classes", showClasses);
     state.on("active", showActive);
-    for (const event of ["table", "statistics", "completion", "prediction"]) state.on(event, soon);
+    for (const event of ["table", "statistics", "counts", "completion", "prediction"]) state.on(event, soon);
     showClasses();
 }

@@ -83,7 +83,7 @@ export function completionPanel(state, commands) {
         });
     };
     state.on("completion", showSettings);
-    for (const event of ["completion", "prediction", "table", "classes", "statistics"]) state.on(event, soon);
+    for (const event of ["completion", "prediction", "table", "classes", "statistics", "counts"]) state.on(event, soon);
     for (const event of ["mode", "prediction"]) state.on(event, showLegend);
     for (const event of ["completion", "clusters"]) state.on(event, showHint);
     byId("certainty-ramp").style.backgroundImage = rampGradient();

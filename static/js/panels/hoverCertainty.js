@@ -34,6 +34,7 @@ export function hoverCertaintyPanel(state, tools) {
     box.append(spot, bars);
     const answers = new Map();
     let leaf = null;
+    let drawn = 0; // by hand, which hoverDrawn.js tells
     let shownFor = "";
 
     const isOn = () => (state.completion.on || state.mode === "certainty") && hasPredictions(state.prediction);
@@ -41,7 +42,7 @@ export function hoverCertaintyPanel(state, tools) {
     function showSpot() {
         const known = state.classOfLeaf(leaf);
         const label = known && state.classOf(known.class);
-        if (!known) spot.replaceChildren();
+        if (!known || state.shownClasses[tools.drawn]) spot.replaceChildren();
         else if (known.source === "assigned") spot.replaceChildren("Here: ", dot(label.color), label.name, ", assigned");
         else if (known.source === "predicted") {
             spot.replaceChildren("Here: ", dot(label.color), label.name, `, predicted ${formatCertainty(known.certainty)}`);
@@ -92,8 +93,9 @@ export function hoverCertaintyPanel(state, tools) {
     }
 
     tools.on("hover", ({ leaf: under, same }) => {
-        const moved = leaf !== under;
+        const moved = leaf !== under || drawn !== tools.drawn;
         leaf = under;
+        drawn = tools.drawn;
         if (!same || moved || box.hidden === isOn()) show(same);
     });
     for (const event of ["prediction", "completion", "mode", "table", "classes"]) state.on(event, () => show(true));

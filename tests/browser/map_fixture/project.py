@@ -11,6 +11,7 @@ import numpy as np
 
 from tests.browser.map_fixture.completion import predict
 from tests.browser.map_fixture.examples import legend_classes, marks_of
+from tests.browser.map_fixture.overrides import changed_blocks, listed, mask_of
 from tests.browser.map_fixture.world import N_LEAVES, World
 
 
@@ -32,6 +33,7 @@ class Project:
     before: list[tuple] = field(default_factory=list)
     commands: list[dict[str, Any]] = field(default_factory=list)
     suggestions_error: str = ""
+    overrides_error: str = ""
     segmentation_state: str = "complete"
     extra_segmentations: list[dict[str, Any]] = field(default_factory=list)
     offered: int | None = None
@@ -43,6 +45,12 @@ class Project:
     clusters: list[list[Any]] = field(
         default_factory=list
     )  # those that were split, as the protocol lists them
+
+    drawn: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), "u1"))  # value of each pixel
+    drawn_since: dict[tuple[int, int], int] = field(default_factory=dict)  # block -> number of an edit
+
+    def __post_init__(self) -> None:
+        self.drawn = np.zeros((self.world.height, self.world.width), "u1")
 
     @property
     def number(self) -> int:
@@ -86,6 +94,7 @@ class Project:
             "segmentations": self.segmentations(),
             "completion": self.completion,
             "splits": self.splits(),
+            "overrides": listed(self.drawn, self.drawn_since),
             "clicks": self.clicks(),
             "table": base64.b64encode(zlib.compress(self.table.tobytes())).decode(),
             "can_undo": bool(self.before),
@@ -104,6 +113,7 @@ class Project:
             self.adopted,
             list(self.marks),
             list(self.clusters),
+            self.drawn,
         )
 
     def splits(self) -> dict[str, Any]:
@@ -138,12 +148,15 @@ class Project:
                 self.adopted,
                 self.marks,
                 self.clusters,
+                self.drawn,
             ) = source.pop()
         else:
             self._change(kind, command)
             self.marks = [*self.marks, *marks_of(command, self.number + 1)]
             self.before.append(old)
             self.undone.clear()
+        turned = changed_blocks(old[8], self.drawn)
+        self.drawn_since |= dict.fromkeys(turned, self.number + 1)
         event = {
             "type": "edit.applied",
             "number": self.number + 1,
@@ -162,6 +175,7 @@ class Project:
             if (self.aoi, self.completion) != old[2:4]
             else None,
             "splits": self.splits(),
+            "overrides": listed(self.drawn, self.drawn_since, turned) if turned else None,
             "clicks": {"all": self.clicks()},
             "reload": kind == "segmentation.adopt" or self.adopted != old[5],
             "can_undo": bool(self.before),
@@ -191,6 +205,16 @@ class Project:
             for low, high in command["ranges"]:
                 self.table[low:high] = 0
             self._learn(command, 0)
+        elif kind == "override.add":
+            if command["class"]:
+                self._label(command["class"])
+            mask = mask_of(self.leaves, command)
+            self.drawn = np.where(mask, command["class"] or 0, self.drawn).astype("u1")
+        elif kind == "class.merge":
+            for source in command["sources"]:
+                label = self._label(source)
+                label |= {"deleted": True, "merged_into": command["class"]}
+                self.table[self.table == source] = command["class"]
         elif kind == "cluster.split":
             kept = [one for one in self.clusters if one[:2] != command["range"]]
             self.clusters = [*kept, [*command["range"], command["parts"]]]

@@ -30,6 +30,7 @@ from segmentation.errors import SegmentationError
 from tests.browser.map_fixture import networks
 from tests.browser.map_fixture.completion import certainty_answer, frame
 from tests.browser.map_fixture.examples import LEGENDS, read_import
+from tests.browser.map_fixture.overrides import block_bytes, counts_bytes
 from tests.browser.map_fixture.project import Project, RejectedError
 from tests.browser.map_fixture.suggestions import suggestions_answer
 from tests.browser.map_fixture.world import N_LEAVES, World, statistics_bytes, tree_bytes
@@ -146,6 +147,17 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
                 {"type": "rest", "path": path, "query": query}
             )
             return 409, "application/json", b'{"detail": "A project shows this segmentation."}', False
+        case ["api", "projects", number, "overrides", "statistics"]:
+            project = PROJECTS[int(number)].project
+            segmentation = project.segmentation()["id"]
+            data = counts_bytes(project.drawn, project.drawn_since, project.leaves, segmentation)
+            return 200, "application/octet-stream", data, True
+        case ["api", "projects", number, "overrides", level, row, col]:
+            project = PROJECTS[int(number)].project
+            if project.overrides_error:
+                return 409, "application/json", json.dumps({"detail": project.overrides_error}).encode(), False
+            data = block_bytes(project.drawn, project.drawn_since, int(level), int(row), int(col))
+            return 200, "application/octet-stream", data, True
         case ["api", "projects", number, "suggestions"]:
             project = PROJECTS[int(number)].project
             project.commands.append({"type": "rest", "path": path, "query": query})
