@@ -6,6 +6,7 @@ A test compares the registry with the table of that page; what the server says i
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -52,9 +53,12 @@ __all__ = [
     "SetCompletion",
     "SplitCluster",
     "SplitLeaf",
+    "TakeBlocks",
+    "TellPresence",
     "UnassignLeaves",
     "UndoEdit",
     "WantBlocks",
+    "looks_like_presence",
     "parse_command",
     "sender_of",
 ]
@@ -269,6 +273,29 @@ class WantBlocks(Command):
     segmentation: Id
     level: Annotated[int, Field(ge=0, le=31)]
     blocks: Annotated[list[tuple[Index, Index]], Field(max_length=MAX_WANTED)]
+    window: Annotated[int, Field(ge=1, le=64)] | None = None  # frames that may be on their way at once
+
+
+class TakeBlocks(Command):
+    """The browser has taken this many frames with leaf blocks since the connection was opened."""
+
+    type: Literal["blocks.taken"]
+    frames: Index
+
+
+# Far beyond every scene: where a pointer is while the map is dragged off the scene's edge.
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+
+
+class TellPresence(Command):
+    """Where somebody is and what they point at; told to the others, never stored."""
+
+    type: Literal["presence"]
+    point: tuple[Coordinate, Coordinate] | None  # row, col
+    leaf: Annotated[int, Field(ge=0, le=65_534)] | None
+    view: tuple[Coordinate, Coordinate, Coordinate, Coordinate] | None  # row0, col0, row1, col1
+    cut: Annotated[int, Field(ge=1, le=65_535)]
+    idle: bool
 
 
 class ResendEdits(Command):
@@ -304,6 +331,8 @@ _MODELS: tuple[type[Command], ...] = (
     RedoEdit,
     RestoreState,
     WantBlocks,
+    TakeBlocks,
+    TellPresence,
     ResendEdits,
     FetchState,
 )
@@ -335,6 +364,8 @@ _AnyCommand = Annotated[
     | RedoEdit
     | RestoreState
     | WantBlocks
+    | TakeBlocks
+    | TellPresence
     | ResendEdits
     | FetchState,
     Discriminator("type"),
@@ -348,6 +379,14 @@ def parse_command(text: str) -> Command:
         return _ADAPTER.validate_json(text, strict=True)
     except ValidationError as error:
         raise InvalidInputError(_explain(error)) from None
+
+
+_PRESENCE = re.compile(r'\s*\{\s*"type"\s*:\s*"presence"')
+
+
+def looks_like_presence(text: str) -> bool:
+    """Whether a frame, not read yet, begins as the command ``presence`` does when pages send it."""
+    return _PRESENCE.match(text) is not None
 
 
 def sender_of(text: str) -> str | None:

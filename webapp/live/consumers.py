@@ -18,16 +18,18 @@ from asgiref.sync import sync_to_async
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from webapp.decoding.completion import Order, order_for
 from webapp.errors import InvalidInputError, LimitError, MissingError, describe
-from webapp.live import broadcast, readings
+from webapp.live import broadcast, readings, rooms
 from webapp.live.completion_stream import CompletionStream
-from webapp.live.dispatch import perform
-from webapp.live.event_types import event
+from webapp.live.dispatch import Performed, perform
+from webapp.live.event_types import ProjectStateEvent, event
+from webapp.live.feed import SharedEdit
+from webapp.live.outbox import Outbox
 from webapp.live.progress import with_progress
 from webapp.live.ratelimit import TokenBucket
 from webapp.live.splitter import Splitter
 from webapp.live.streaming import BlockStream
+from webapp.live.teller import Teller
 from webapp.live.viewports import viewports
 from webapp.messages import (
     AddOverride,
@@ -41,8 +43,11 @@ from webapp.messages import (
     ResendEdits,
     RestoreState,
     SplitLeaf,
+    TakeBlocks,
+    TellPresence,
     UndoEdit,
     WantBlocks,
+    looks_like_presence,
     parse_command,
     sender_of,
 )
@@ -55,7 +60,9 @@ HEARTBEAT_S = 5.0
 MAX_TEXT = 1024 * 1024  # characters of one message; an area of interest may have many corners
 COMMANDS_PER_S, BURST = 50.0, 100
 MAX_QUEUED = 200  # commands read ahead of the database
+PRESENCES_PER_S, PRESENCE_BURST = 10.0, 20
 MISSING = 4404  # close code: no such project
+TOO_SLOW = 1013  # close code: try again
 
 
 class ProjectConsumer(AsyncWebsocketConsumer):
@@ -68,7 +75,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             return
         self.project_id = int(self.scope["url_route"]["kwargs"]["project_id"])
         try:
-            scene_id = await database_sync_to_async(readings.scene_of)(self.user, self.project_id)
+            scene_id, person = await database_sync_to_async(readings.entrance)(self.user, self.project_id)
         except MissingError:
             await self.accept()  # a refused handshake could not tell the browser why
             await self.close(code=MISSING)
@@ -80,29 +87,25 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.groups_joined.append(group)
         await self.accept()
 
-        self.number = 0  # of the newest edit told
-        self.sending = asyncio.Lock()
-        self.news = asyncio.Event()
-        self.wants_state = True
-        self.can_step: tuple[bool, bool] | None = None  # can undo, can redo; None: to be read
-        self.repeats: list[int] = []
-        self.progress: dict[int, dict[str, Any]] = {}
-        self.statistics: set[int] = set()
-        self.notes: set[str] = set()  # "comments", "versions": what has changed beside the edits
-        self.is_listed_anew = False
+        self.outbox = Outbox(self._write_text, self._write_bytes, self._give_up)
+        self.room = rooms.enter(self.project_id)
+        self.here = self.room.presence.join(person)
+        self.teller = Teller(
+            self.user, self.project_id, self.room.feed, self.outbox, self._after_edits, self._after_state
+        )
         self.known_segmentations: set[int] = set()
         self.commands: asyncio.Queue[EditCommand | WantBlocks | PreviewSplit | CancelSplit] = asyncio.Queue(
             MAX_QUEUED
         )
         self.bucket = TokenBucket(COMMANDS_PER_S, BURST)
-        self.stream = BlockStream(self._send_bytes)
-        self.completion = CompletionStream(self._read_order, self._send_bytes, self._send_event)
+        self.presence_bucket = TokenBucket(PRESENCES_PER_S, PRESENCE_BURST)
+        self.stream = BlockStream(self.outbox.put_block)
+        self.completion = CompletionStream(self.room.feed.order, self._send_table, self._send_event)
         self.adopting: asyncio.Task[None] | None = None
         self.splitter = Splitter(self.user, self.project_id, self._send_event, self.stream.use_leaves)
         self.splitting: asyncio.Task[None] | None = None
         self.drawing: asyncio.Task[None] | None = None
-        self.news.set()
-        streams = (self.stream.run(), self.completion.run())
+        streams = (self.stream.run(), self.completion.run(), self.outbox.run())
         for work in (self._tell_news(), self._perform_commands(), *streams, self._beat()):
             self._start(work)
 
@@ -112,6 +115,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         await asyncio.gather(*self.tasks, return_exceptions=True)
         if hasattr(self, "splitter"):
             await self.splitter.close()
+        if hasattr(self, "here"):
+            self.here.leave()
+            await rooms.leave(self.room)
         for group in self.groups_joined:
             await self.channel_layer.group_discard(group, self.channel_name)
         await sync_to_async(viewports.drop, thread_sensitive=False)(self.channel_name)
@@ -126,6 +132,11 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             if len(text_data) > MAX_TEXT:
                 raise LimitError(f"The message has {len(text_data)} characters; at most {MAX_TEXT} are read.")
             client_id = sender_of(text_data) if len(text_data) < 4096 else None
+            if looks_like_presence(text_data):
+                # Beyond its rate it is dropped without a word, and it never counts against edits.
+                if self.presence_bucket.take():
+                    self._take(parse_command(text_data))
+                return
             if not self.bucket.take():
                 raise LimitError("Too many commands at once; wait a second and go on.")
             command = parse_command(text_data)
@@ -136,13 +147,14 @@ class ProjectConsumer(AsyncWebsocketConsumer):
 
     def _take(self, command: Command) -> None:
         if isinstance(command, FetchState):
-            self.wants_state = True
-            self.news.set()
+            self.teller.start_anew()
         elif isinstance(command, ResendEdits):
-            # Ahead of us it can only be by mistake (a restored database): it needs the whole state.
-            self.wants_state = self.wants_state or command.number > self.number
-            self.number = min(self.number, command.number)
-            self.news.set()
+            self.teller.go_back_to(command.number)
+        elif isinstance(command, TellPresence):
+            self.here.say(command.model_dump(exclude={"type"}))
+        elif isinstance(command, TakeBlocks):
+            if not self.outbox.took(command.frames):
+                raise InvalidInputError(f"{command.frames} frames cannot have come: fewer were sent.")
         elif isinstance(command, EditCommand | WantBlocks | PreviewSplit | CancelSplit):
             try:
                 self.commands.put_nowait(command)
@@ -155,7 +167,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         while True:
             command = await self.commands.get()
             if isinstance(command, EditCommand) and self.drawing is not None and not self.drawing.done():
-                await asyncio.wait([self.drawing])  # what is drawn next lies over it, and an undo takes it back
+                await asyncio.wait(
+                    [self.drawing]
+                )  # what is drawn next lies over it, and an undo takes it back
             if isinstance(command, WantBlocks):
                 await self._want(command)
             elif isinstance(command, AdoptSegmentation):
@@ -179,9 +193,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         except Exception as error:
             await self._reject(command.client_id, error)
             return
-        if done.is_repeat:
-            self.repeats.append(done.number)
-        self.news.set()
+        self._done(done)
 
     async def _adopt(self, command: AdoptSegmentation) -> None:
         # Carrying classes over may take a minute, in which one can go on classifying on the old leaves.
@@ -210,9 +222,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             await self.splitter.preview(command)
             return
         done = await self.splitter.split(command)
-        if done.is_repeat:
-            self.repeats.append(done.number)
-        self.news.set()
+        self._done(done)
 
     async def _draw(self, command: AddOverride) -> None:
         async def tell(share: float) -> None:
@@ -220,9 +230,13 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             await self._send_event("override.progress", told)
 
         done = await with_progress(partial(perform, self.user, self.project_id, command), tell)
+        self._done(done)
+
+    def _done(self, done: Performed) -> None:
         if done.is_repeat:
-            self.repeats.append(done.number)
-        self.news.set()
+            self.teller.tell_again(done.number)
+        else:
+            self.teller.heard(done.number)
 
     async def _guarded(self, client_id: str | None, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -237,6 +251,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
                     self.user, self.project_id, command.segmentation
                 )
                 self.known_segmentations.add(command.segmentation)
+            self.outbox.use_window(command.window)
             self.stream.want(command.segmentation, command.level, command.blocks)
             blocks = [(command.level, row, col) for row, col in command.blocks]
             await sync_to_async(viewports.put, thread_sensitive=False)(
@@ -248,86 +263,44 @@ class ProjectConsumer(AsyncWebsocketConsumer):
     # ------------------------------------------------------------------------------------------------ hints
 
     async def edit_recorded(self, message: dict[str, Any]) -> None:
-        self.news.set()
+        self.teller.heard(message["number"])
 
     async def segmentation_grew(self, message: dict[str, Any]) -> None:
         progress = message["progress"]
-        self.progress[progress["segmentation"]] = progress
+        self.teller.note_progress(progress)
         if progress["state"] == "running":
             self.stream.grew(progress["segmentation"], message["blocks"])
         else:
             self.stream.look_again()
         self.completion.grew()
-        self.news.set()
 
     async def segmentations_listed(self, message: dict[str, Any]) -> None:
-        self.is_listed_anew = True
+        self.teller.note_list()
         self.stream.look_again()
-        self.news.set()
 
     async def notes_changed(self, message: dict[str, Any]) -> None:
-        self.notes.add(message["what"])
-        self.news.set()
+        self.teller.note_change(message["what"])
 
     async def statistics_grew(self, message: dict[str, Any]) -> None:
-        self.statistics.add(message["segmentation"])
-        self.news.set()
+        self.teller.note_statistics(message["segmentation"])
 
     # ------------------------------------------------------------------------------------------------ out
 
     async def _tell_news(self) -> None:
-        while True:
-            await self.news.wait()
-            self.news.clear()
-            try:
-                await self._tell_edits()
-                if self.is_listed_anew:
-                    self.is_listed_anew = False
-                    changed = database_sync_to_async(readings.segmentations)
-                    await self._send_event("segmentations.changed", await changed(self.user, self.project_id))
-            except MissingError:
-                await self.close(code=MISSING)
-                return
-            progress, self.progress = self.progress, {}
-            for latest in progress.values():
-                await self._send_event("segmentation.progress", latest)
-            notes, self.notes = self.notes, set()
-            for what in sorted(notes):
-                await self._send_event(f"{what}.changed", {})
-            statistics, self.statistics = self.statistics, set()
-            for segmentation in sorted(statistics):
-                await self._send_event("statistics.changed", {"segmentation": segmentation})
+        try:
+            await self.teller.run()
+        except MissingError:
+            await self.close(code=MISSING)
 
-    async def _tell_edits(self) -> None:
-        if not self.wants_state:
-            applied = await database_sync_to_async(readings.edits_since)(
-                self.user, self.project_id, self.number, self.can_step
-            )
-            if applied is None:
-                self.wants_state = True  # too far behind
-            else:
-                for told in applied.events:
-                    await self._send_event("edit.applied", told)
-                    self.number = told["number"]
-                if any("splits" in told or told.get("reload") for told in applied.events):
-                    await self._use_leaves()
-                self.can_step = applied.can_step
-                if applied.events:
-                    self.completion.look()
-        if self.wants_state:
-            self.wants_state = False
-            state = await database_sync_to_async(readings.state)(self.user, self.project_id)
-            await self._send_event("project.state", state)
+    async def _after_edits(self, edits: list[SharedEdit]) -> None:
+        if any(edit.changes_leaves for edit in edits):
             await self._use_leaves()
-            self.number, self.can_step = state["number"], (state["can_undo"], state["can_redo"])
-            self.completion.start_anew()
-        repeats, self.repeats = self.repeats, []
-        for number in repeats:
-            again = await database_sync_to_async(readings.edits_since)(
-                self.user, self.project_id, number - 1, self.can_step, limit=1
-            )
-            if again is not None and again.events:
-                await self._send_event("edit.applied", again.events[0])
+        self.completion.look()
+
+    async def _after_state(self, state: ProjectStateEvent) -> None:
+        self.here.listen(self.outbox.put_presence)  # the others come after the first state
+        await self._use_leaves()
+        self.completion.start_anew()
 
     async def _beat(self) -> None:
         while True:
@@ -339,9 +312,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             except MissingError:
                 await self.close(code=MISSING)
                 return
-            await self._send_event("heartbeat", {"number": number})
-            if number != self.number:
-                self.news.set()
+            self.outbox.put_notice("heartbeat", event("heartbeat", {"number": number}))
+            self.room.feed.stands_at(number)
+            self.teller.heard(number)
             self.stream.look_again()
             if self.stream.segmentation:
                 await sync_to_async(viewports.tell, thread_sensitive=False)(self.stream.segmentation)
@@ -349,21 +322,29 @@ class ProjectConsumer(AsyncWebsocketConsumer):
     async def _use_leaves(self) -> None:
         self.splitter.use_leaves(await database_sync_to_async(readings.leaves)(self.user, self.project_id))
 
-    async def _read_order(self) -> Order:
-        return await database_sync_to_async(order_for)(self.user, self.project_id)
-
     async def _reject(self, client_id: str | None, error: Exception) -> None:
         problem = describe(error)
         rejected = {"client_id": client_id, "code": problem.code, "message": problem.message}
         await self._send_event("command.rejected", rejected)
 
     async def _send_event(self, kind: str, payload: Any) -> None:
-        async with self.sending:
-            await self.send(text_data=event(kind, payload))
+        if kind.endswith(".progress"):
+            self.outbox.put_notice(f"{kind} {payload['client_id']}", event(kind, payload))
+        else:
+            self.outbox.put(event(kind, payload))
 
-    async def _send_bytes(self, frame: bytes) -> None:
-        async with self.sending:
-            await self.send(bytes_data=frame)
+    async def _send_table(self, frame: bytes) -> None:
+        self.outbox.put_table(frame)
+
+    async def _write_text(self, text: str) -> None:
+        await self.send(text_data=text)
+
+    async def _write_bytes(self, frame: bytes) -> None:
+        await self.send(bytes_data=frame)
+
+    def _give_up(self) -> None:
+        logger.warning("a browser at project %s does not read; its connection is closed", self.project_id)
+        self._start(self.close(code=TOO_SLOW))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guard(work))

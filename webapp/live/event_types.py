@@ -7,21 +7,22 @@ from typing import Any, NamedTuple, TypedDict
 
 __all__ = [
     "EVENTS",
-    "ClassInfo",
-    "ClicksInfo",
     "AreaInfo",
     "AuthorInfo",
+    "ClassInfo",
+    "ClicksInfo",
     "CommandRejectedEvent",
     "CommentsChangedEvent",
-    "EditInfo",
-    "EditSummary",
-    "VersionsChangedEvent",
     "CompletionFailedEvent",
     "CompletionInfo",
     "EditAppliedEvent",
+    "EditInfo",
+    "EditSummary",
     "HeartbeatEvent",
     "OverrideProgressEvent",
     "OverridesInfo",
+    "PresenceEvent",
+    "PresenceInfo",
     "ProjectInfo",
     "ProjectStateEvent",
     "SegmentationProgressEvent",
@@ -30,7 +31,9 @@ __all__ = [
     "SplitProgressEvent",
     "SplitsInfo",
     "StatisticsChangedEvent",
+    "VersionsChangedEvent",
     "event",
+    "extended",
 ]
 
 
@@ -201,6 +204,26 @@ class SplitPreviewedEvent(TypedDict):
     pixels: list[int]
 
 
+class PresenceInfo(TypedDict):
+    """Where somebody is, by one of their connections."""
+
+    connection: str
+    user: int
+    name: str
+    color: str
+    role: str
+    point: list[float] | None
+    leaf: int | None
+    view: list[float] | None
+    cut: int
+    idle: bool
+
+
+class PresenceEvent(TypedDict):
+    people: list[PresenceInfo]
+    gone: list[str]
+
+
 class HeartbeatEvent(TypedDict):
     number: int
 
@@ -223,6 +246,7 @@ _EVENT_TYPES = (
     EventType("override.progress", OverrideProgressEvent),
     EventType("split.progress", SplitProgressEvent),
     EventType("split.previewed", SplitPreviewedEvent),
+    EventType("presence", PresenceEvent),
     EventType("heartbeat", HeartbeatEvent),
 )
 EVENTS: dict[str, type] = {kind.name: kind.payload for kind in _EVENT_TYPES}
@@ -233,3 +257,8 @@ def event(kind: str, payload: Any) -> str:
     if kind not in EVENTS:
         raise ValueError(f"{kind!r} is not an event of the protocol")
     return json.dumps({"type": kind, **payload}, separators=(",", ":"), allow_nan=False)
+
+
+def extended(frame: str, fields: Any) -> str:
+    """A text frame with more fields: what is the same for all who get an event is written once."""
+    return f"{frame[:-1]},{json.dumps(fields, separators=(',', ':'), allow_nan=False)[1:]}"

@@ -36,8 +36,10 @@ __all__ = [
     "describe_segmentation",
     "edit_applied",
     "edits_after",
+    "own_fields",
     "project_state",
     "segmentations_changed",
+    "shared_fields",
 ]
 
 
@@ -99,7 +101,20 @@ def edits_after(project_id: int, number: int, limit: int) -> list[Edit]:
 def edit_applied(
     project: Project, edit: Edit, user: User, can_undo: bool, can_redo: bool
 ) -> EditAppliedEvent:
-    """What ``user`` is told of an edit.
+    """What ``user`` is told of an edit."""
+    return {**shared_fields(project, edit), **own_fields(edit, user, can_undo, can_redo)}  # type: ignore[typeddict-item]
+
+
+def own_fields(edit: Edit, user: User, can_undo: bool, can_redo: bool) -> dict[str, Any]:
+    """What ``user`` alone is told of an edit."""
+    remark = str(edit.payload.get("remark", "")) if edit.user_id == user.pk else ""
+    own: dict[str, Any] = {"can_undo": can_undo, "can_redo": can_redo, "message": remark}
+    lost = lost_by(user.pk, edit)
+    return own if lost is None else {**own, "lost": lost}
+
+
+def shared_fields(project: Project, edit: Edit) -> EditAppliedEvent:
+    """What everybody is told of an edit.
 
     Lists are told as they are now, which is at least as new as the edit.
     """
@@ -112,15 +127,9 @@ def edit_applied(
         "at": edit.created_at.isoformat(),
         "changes": _changes(edit),
         "reload": edit.kind == history.ADOPT or bool(payload.get("reload")),
-        "can_undo": can_undo,
-        "can_redo": can_redo,
-        "message": str(payload.get("remark", "")) if edit.user_id == user.pk else "",
         "author": author_of(edit.user),
         **_told(project, edit),
     }
-    lost = lost_by(user.pk, edit)
-    if lost is not None:
-        result["lost"] = lost
     is_toggle = edit.kind in (history.UNDO, history.REDO, history.RESTORE)
     if is_toggle or edit.kind.startswith("class.") or "classes" in payload:
         labels = project.classes.all()

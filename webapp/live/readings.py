@@ -6,35 +6,36 @@ from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 
-from webapp.editing import history
 from webapp.editing.leaves import LeavesKey, leaves_key
 from webapp.errors import MissingError
 from webapp.live import events
-from webapp.live.event_types import EditAppliedEvent, ProjectStateEvent, SegmentationsChangedEvent
-from webapp.models import Edit, Segmentation
-from webapp.permissions import require_project
+from webapp.live.colors import color_of
+from webapp.live.event_types import ProjectStateEvent, SegmentationsChangedEvent
+from webapp.live.presence import Person
+from webapp.models import Role, Segmentation
+from webapp.permissions import require_project, role_in
 
 __all__ = [
-    "Applied",
-    "edits_since",
+    "Entrance",
+    "entrance",
     "leaves",
     "newest_number",
     "require_segmentation_of_project",
-    "scene_of",
     "segmentations",
     "state",
 ]
 
-MAX_RESENT = 500  # edits; a browser that is further behind gets the whole state
+
+class Entrance(NamedTuple):
+    scene_id: int
+    person: Person
 
 
-class Applied(NamedTuple):
-    events: list[EditAppliedEvent]
-    can_step: tuple[bool, bool]  # can undo, can redo
-
-
-def scene_of(user: User, project_id: int) -> int:
-    return int(require_project(user, project_id).scene_id)
+def entrance(user: User, project_id: int) -> Entrance:
+    """What a connection begins with; MissingError for who may not know of the project."""
+    project = require_project(user, project_id)
+    role = role_in(user, project) or Role.VIEWER
+    return Entrance(project.scene_id, Person(user.pk, user.username, color_of(user.pk), role))
 
 
 def state(user: User, project_id: int) -> ProjectStateEvent:
@@ -50,22 +51,6 @@ def segmentations(user: User, project_id: int) -> SegmentationsChangedEvent:
     return events.segmentations_changed(require_project(user, project_id))
 
 
-def edits_since(
-    user: User, project_id: int, number: int, can_step: tuple[bool, bool] | None, limit: int = MAX_RESENT + 1
-) -> Applied | None:
-    """The edits after ``number`` as this user is told of them; None where there are more than 500.
-
-    ``can_step`` is what the user could undo and redo before: others' edits seldom change that.
-    """
-    project = require_project(user, project_id)
-    edits = events.edits_after(project_id, number, limit)
-    if len(edits) > MAX_RESENT:
-        return None
-    if can_step is None or any(_concerns(edit, user) for edit in edits):
-        can_step = (history.can_undo(project, user.pk), history.can_redo(project, user.pk))
-    return Applied([events.edit_applied(project, edit, user, *can_step) for edit in edits], can_step)
-
-
 def newest_number(user: User, project_id: int, session: Any) -> int:
     """Number of the newest edit; MissingError once the project, the account or the sign-in is gone."""
     if session is not None and session.session_key and not session.exists(session.session_key):
@@ -79,8 +64,3 @@ def require_segmentation_of_project(user: User, project_id: int, segmentation_id
     project = require_project(user, project_id)
     if not Segmentation.objects.filter(pk=segmentation_id, scene=project.scene_id).exists():
         raise MissingError(f"The scene of this project has no segmentation {segmentation_id} (any more).")
-
-
-def _concerns(edit: Edit, user: User) -> bool:
-    # An undo, a restore or an adoption by somebody else may reach past this user's own edits.
-    return edit.user_id == user.pk or edit.kind in (history.UNDO, history.REDO, history.RESTORE, history.ADOPT)

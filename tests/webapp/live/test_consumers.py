@@ -19,7 +19,7 @@ from webapp import actions
 from webapp.editing import adoption
 from webapp.jobs import jobrows
 from webapp.jobs.jobfiles import JobFolder
-from webapp.live import broadcast, consumers, readings
+from webapp.live import broadcast, consumers, feed, readings
 from webapp.models import Project, Segmentation
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -150,7 +150,14 @@ async def test_edit_reaches_author_and_others(project):
             assert (event["number"], event["kind"], event["client_id"]) == (2, "class.create", client_id)
             assert event["user"] == "ana"
             assert event["classes"] == [
-                {"number": 1, "name": "Water", "color": "#0072b2", "position": 0, "deleted": False}
+                {
+                    "number": 1,
+                    "name": "Water",
+                    "color": "#0072b2",
+                    "position": 0,
+                    "deleted": False,
+                    "merged_into": None,
+                }
             ]
             assert event["can_undo"]
             assert not event["reload"]
@@ -334,7 +341,7 @@ async def test_edits_since_sends_them_again(project):
 
 
 async def test_edits_since_too_long_ago_sends_the_state(project, monkeypatch):
-    monkeypatch.setattr(readings, "MAX_RESENT", 3)
+    monkeypatch.setattr(feed, "MAX_RESENT", 3)
     async with opened(project) as page:
         for name in "abcd":
             await page.do("class.create", name=name, color="#000000")
