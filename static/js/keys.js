@@ -24,6 +24,7 @@ export function bindKeys(actions) {
         r: () => actions.draw("rectangle"),
         p: () => actions.draw("region"),
         x: () => actions.erase(),
+        o: () => actions.note(),
     };
 
     document.addEventListener("keydown", (event) => {

@@ -3,7 +3,17 @@ import * as api from "./api.js";
 import { BlockLoader } from "./blocks.js";
 import { Commands } from "./commands.js";
 import { bindKeys } from "./keys.js";
+import { Comments } from "./comments.js";
 import { Examples } from "./examples.js";
+import { CommentLayer } from "./layers/comments.js";
+import { Places } from "./layers/places.js";
+import { watchLosses } from "./losses.js";
+import { commentsPanel } from "./panels/comments.js";
+import { comparePanel } from "./panels/compare.js";
+import { historyPanel, viewingBanner } from "./panels/history.js";
+import { Versions, versionsPanel } from "./panels/versions.js";
+import { RecentEdits } from "./recentEdits.js";
+import { Viewing } from "./viewing.js";
 import { AreaLayer } from "./layers/area.js";
 import { ClusterLayer } from "./layers/ClusterLayer.js";
 import { ExampleLayer } from "./layers/examples.js";
@@ -56,6 +66,10 @@ const socket = new ProjectSocket(`${protocol}//${location.host}${config.wsPath}`
 const sync = new Sync(state, socket);
 const commands = new Commands(state, sync);
 const examples = new Examples(state, sync);
+const viewing = new Viewing(state, sync, commands);
+const recent = new RecentEdits(state, sync);
+const versions = new Versions(state, sync);
+const comments = new Comments(state, sync);
 
 statusPanel(state, socket, sync, commands);
 classesPanel(state, commands);
@@ -65,6 +79,8 @@ classFilter(state);
 legendsPanel(state, commands);
 dockPanel();
 examplesPanel(state, examples);
+versionsPanel(state, versions, viewing, comparePanel(state, versions, viewing));
+watchLosses(state, sync);
 const help = helpPanel();
 
 /** Everything that needs to know the scene; made once, when the first state is there. */
@@ -107,6 +123,12 @@ function buildMap() {
     examplesOnMap(state, examples, exampleLayer, tools, commands);
     const suggestions = suggestionsPanel(state, new SuggestionLayer(map, layer, imagery), commands);
 
+    const places = new Places(map, layer);
+    historyPanel(state, recent, viewing, places);
+    viewingBanner(state, viewing, places);
+    const pins = new CommentLayer(map, layer, places, (thread) => notes.open(thread));
+    const notes = commentsPanel(state, comments, pins, tools, places);
+
     const overrides = new OverrideLoader(layer, state, toastError);
     const drawing = new Drawing(map, layer, state, tools, commands, overrides);
     const draw = drawPanel(state, tools, drawing, sync);
@@ -145,7 +167,8 @@ function buildMap() {
         split: split.toggle,
         draw: draw.toggle,
         erase: draw.toggleErase,
-        escape: () => tools.cancelStroke() || split.close() || strokes.cancel() || drawing.cancel() || draw.close() || exampleLayer.deselect() || area.stop() || suggestions.leave() || tools.setTool("pan"),
+        note: notes.toggle,
+        escape: () => tools.cancelStroke() || split.close() || strokes.cancel() || drawing.cancel() || draw.close() || exampleLayer.deselect() || area.stop() || notes.cancel() || suggestions.leave() || tools.setTool("pan"),
     });
     showColors(layer);
     return { map, layer, loader, overrides, tools };

@@ -78,6 +78,7 @@ export class Sync extends Emitter {
             case "comments.changed":
             case "versions.changed":
             case "override.progress":
+            case "presence":
             case "split.progress":
             case "split.previewed":
                 this.emit(message.type, message);

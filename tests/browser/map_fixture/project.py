@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.browser.map_fixture import history
 from tests.browser.map_fixture.completion import predict
 from tests.browser.map_fixture.examples import legend_classes, marks_of
 from tests.browser.map_fixture.overrides import changed_blocks, listed, mask_of
@@ -32,6 +33,7 @@ class Project:
     undone: list[tuple] = field(default_factory=list)
     before: list[tuple] = field(default_factory=list)
     commands: list[dict[str, Any]] = field(default_factory=list)
+    memory: history.Memory = field(default_factory=history.Memory)
     suggestions_error: str = ""
     overrides_error: str = ""
     segmentation_state: str = "complete"
@@ -162,8 +164,9 @@ class Project:
             "number": self.number + 1,
             "kind": kind,
             "client_id": command["client_id"],
-            "user": "tester",
-            "at": "2025-05-05T10:00:00+00:00",
+            "user": command.get("by", "tester"),
+            "at": history.AT,
+            **history.told(self, command),
             "changes": self._changes(old[0]),
             "classes": self.classes if self.classes != old[1] else None,
             "project": {
@@ -183,6 +186,7 @@ class Project:
             "message": "",
         }
         self.edits.append(event)
+        history.keep(self)
         return event
 
     def _changes(self, old: np.ndarray) -> list[list[int]]:
@@ -215,6 +219,8 @@ class Project:
                 label = self._label(source)
                 label |= {"deleted": True, "merged_into": command["class"]}
                 self.table[self.table == source] = command["class"]
+        elif kind == "state.restore":
+            history.restore(self, command["number"])
         elif kind == "cluster.split":
             kept = [one for one in self.clusters if one[:2] != command["range"]]
             self.clusters = [*kept, [*command["range"], command["parts"]]]

@@ -27,7 +27,7 @@ from django.urls import path as url_path
 from PIL import Image
 
 from segmentation.errors import SegmentationError
-from tests.browser.map_fixture import networks
+from tests.browser.map_fixture import history, networks
 from tests.browser.map_fixture.completion import certainty_answer, frame
 from tests.browser.map_fixture.examples import LEGENDS, read_import
 from tests.browser.map_fixture.overrides import block_bytes, counts_bytes
@@ -155,7 +155,12 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
         case ["api", "projects", number, "overrides", level, row, col]:
             project = PROJECTS[int(number)].project
             if project.overrides_error:
-                return 409, "application/json", json.dumps({"detail": project.overrides_error}).encode(), False
+                return (
+                    409,
+                    "application/json",
+                    json.dumps({"detail": project.overrides_error}).encode(),
+                    False,
+                )
             data = block_bytes(project.drawn, project.drawn_since, int(level), int(row), int(col))
             return 200, "application/octet-stream", data, True
         case ["api", "projects", number, "suggestions"]:
@@ -179,6 +184,16 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
             project = PROJECTS[int(number)].project
             data = {"number": project.number, "examples": project.live_marks()}
             return 200, "application/json", json.dumps(data).encode(), False
+        case ["api", "projects", number, "edits" | "states" | "comparison" | "versions" | "comments", *_]:
+            project = PROJECTS[int(number)].project
+            found = history.answer(project, method, parts[3:], query, body)
+            if found is not None:
+                return (
+                    found[0],
+                    "application/json",
+                    b"" if found[0] == 204 else json.dumps(found[1]).encode(),
+                    False,
+                )
         case ["api", "projects", number, "examples.geojson"]:
             return 200, "application/geo+json", b'{"type": "FeatureCollection", "features": []}', False
         case ["api", "networks"] if method == "GET":
@@ -275,6 +290,12 @@ async def control(number: int, action: str, value: Any) -> None:
             await connection["send"]({"type": "websocket.send", "bytes": data})
     elif action == "command":  # as if another browser had sent it
         await publish(live, live.project.apply(value))
+    elif action == "set-memory":
+        for name, given in value.items():
+            setattr(live.project.memory, name, given)
+    elif action == "note":  # as if somebody else had written it
+        history.write(live.project.memory, value, value.get("by", "boris"))
+        await publish(live, {"type": "comments.changed"})
     elif action == "event":
         await publish(live, value)
     elif action == "set":
