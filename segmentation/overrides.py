@@ -36,6 +36,7 @@ __all__ = [
     "LayerInfo",
     "Overrides",
     "count_overrides",
+    "covered_pixels",
     "layer_blocks",
     "polygon_blocks",
     "region_blocks",
@@ -140,6 +141,24 @@ def _mask(path: Path, block: Block) -> Mask:
     with _opened(path) as file:
         bits = file[f"{block[0]}_{block[1]}"]
     return np.unpackbits(bits, count=BLOCK * BLOCK).reshape(BLOCK, BLOCK).astype(np.bool_)
+
+
+def covered_pixels(path: Path, above: Sequence[Path]) -> list[int]:
+    """How many pixels of a layer lie under each of others, those under an earlier one of them left out.
+
+    Only blocks that both have are read, and no more once a block is covered.
+    """
+    counts = [0] * len(above)
+    mine = set(layer_blocks(path))
+    shared = {index: mine.intersection(layer_blocks(other)) for index, other in enumerate(above)}
+    for block in sorted(set().union(*shared.values())):
+        is_open = _mask(path, block)
+        for index, other in enumerate(above):
+            if block in shared[index] and is_open.any():
+                covered = _mask(other, block) & is_open
+                counts[index] += int(covered.sum())
+                is_open &= ~covered
+    return counts
 
 
 # ---------------------------------------------------------------------------------------------------- put together

@@ -92,10 +92,12 @@ def test_drawing_shows_in_every_mode_and_at_every_zoom(plain):
     assert sure[3] > 0
     assert plain.color(220, 220) == [0, 0, 0, 0]
     plain.id("mode-outlines").click()
-    # No outline inside, though clusters meet there (leaves change at every 20th pixel).
-    assert {tuple(plain.color(300, col)) for col in range(290, 330)} == {(0, 0, 0, 0)}
-    edges = [plain.color(300, col)[:3] for col in range(346, 352)]
-    assert own[:3] in edges
+    plain.go(300, 300, 1)  # an outline is wider than a pixel
+    # None inside, though leaves change at every 20th pixel; one around it, in the color of the class.
+    assert {tuple(plain.color(310, col)) for col in range(290, 330)} == {(0, 0, 0, 0)}
+    last = int(np.flatnonzero(drawn(plain)[310])[-1])
+    assert plain.color(310, last) == own
+    assert plain.color(310, last + 1)[3] == 255
     plain.id("mode-clusters").click()
     for size in (0.3, 1, 4):
         plain.go(300, 300, size)

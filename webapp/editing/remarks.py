@@ -8,9 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from django.contrib.auth.models import User
 
-from webapp.editing.edits import LEAF_KINDS, ProjectState
+from segmentation.overrides import covered_pixels
+from webapp.editing.edits import LEAF_KINDS, OVERRIDE, ProjectState
 from webapp.editing.history import RESTORE, later_leaf_edits
 from webapp.editing.liveness import TOGGLES
+from webapp.editing.overrides import override_file
 from webapp.models import Edit, Project
 
 __all__ = ["list_names", "remark_on_restore", "remark_on_toggle"]
@@ -35,6 +37,8 @@ def remark_on_toggle(
         left = _left_alone(project, user, target, after)
         if left:
             return left
+    if target.kind == OVERRIDE:
+        return _covered(project, user, target, after)
     created = [label["class"] for label in target.payload.get("classes", ())]
     if target.kind == "class.create":
         created.append(target.payload["class"])
@@ -101,6 +105,29 @@ def _left_alone(project: Project, user: User, target: Edit, after: ProjectState)
     )
 
 
+def _covered(project: Project, user: User, target: Edit, after: ProjectState) -> str:
+    """How much of what ``target`` drew others have drawn over since."""
+    own = override_file(project.scene_id, target.payload["layer"]["token"])
+    later = [one for one in after.overrides if one.live and one.number > target.number]
+    authors = {
+        edit.number: edit
+        for edit in Edit.objects.filter(project=project, number__in=[one.number for one in later])
+        .exclude(user=user)
+        .select_related("user")
+    }
+    theirs = [one for one in later if one.number in authors]
+    covered = covered_pixels(own, [override_file(project.scene_id, one.token) for one in theirs])
+    names = [_name(authors[one.number]) for one, pixels in zip(theirs, covered, strict=True) if pixels]
+    names = list(dict.fromkeys(names))
+    if not names:
+        return ""
+    who = f"{list_names(names)} {'has' if len(names) == 1 else 'have'} drawn over them since"
+    left, total = sum(covered), target.payload["pixels"]
+    if left == total:
+        return f"Nothing changes on the map: {who}, and that stands."
+    return f"{left:,} of {total:,} pixels were left alone: {who}."
+
+
 def _mask(state: ProjectState, edit: Edit) -> npt.NDArray[np.bool_] | None:
     """The leaves that ``edit`` gave or took a class; None where it did no such thing to those that are there."""
     payload = edit.payload
@@ -152,6 +179,7 @@ def _same(before: ProjectState, after: ProjectState) -> bool:
         and before.completion == after.completion
         and before.segmentation == after.segmentation
         and before.refinement == after.refinement
+        and before.overrides == after.overrides
         and before.table.shape == after.table.shape
         and bool((before.visible_table() == after.visible_table()).all())
     )

@@ -141,6 +141,29 @@ def test_undo_of_an_earlier_drawing_leaves_what_others_drew_since(project):
     assert [pixels(project)[at] for at in ((150, 150), (250, 250))] == [1, 2]
 
 
+def test_undo_tells_how_much_others_have_drawn_over(project):
+    ben, eve = (scenario.join(project, scenario.make_user(name)) for name in ("ben", "eve"))
+    draw(project, box(100, 100, 200, 200), 1)
+    draw(project, box(0, 0, 110, 200), 2, ben)
+    draw(project, box(100, 100, 700, 110), 3, eve)
+    edit = undo(project)
+    assert edit.payload["remark"] == (
+        "1,900 of 10,000 pixels were left alone: ben and eve have drawn over them since."
+    )
+    redo(project)
+    draw(project, box(0, 0, 700, 1100), None, ben)
+    edit = undo(project)
+    assert edit.payload["remark"].startswith(
+        "Nothing changes on the map: ben and eve have drawn over them since"
+    )
+    assert told(project, edit)["message"] == edit.payload["remark"]
+    assert undo(project, eve).payload["remark"].startswith("Nothing changes on the map: ben has drawn")
+    draw(project, box(0, 0, 50, 50), 1)
+    draw(project, box(0, 0, 50, 50), 2)
+    undo(project)
+    assert undo(project).payload["remark"] == ""  # one's own drawings are no news
+
+
 def test_erasing_takes_what_was_drawn_and_undo_brings_it_back(project):
     draw(project, box(100, 100, 300, 300), 1)
     edit = draw(project, box(200, 0, 700, 1100), None)
