@@ -24,7 +24,17 @@ from django.views.decorators.http import require_safe
 from webapp.errors import InvalidInputError
 from webapp.models import SignInToken
 
-__all__ = ["enter", "get_or_create_user", "locked_out", "make_sign_in_path"]
+__all__ = [
+    "LOCAL_USER",
+    "PASSWORD_BACKEND",
+    "enter",
+    "get_or_create_user",
+    "local_path",
+    "locked_out",
+    "make_sign_in_path",
+]
+
+LOCAL_USER = "local"  # whom `make run` signs in
 
 PASSWORD_BACKEND = "django.contrib.auth.backends.ModelBackend"  # noqa: S105 (a path, not a password)
 
@@ -72,7 +82,7 @@ def enter(request: HttpRequest, token: str) -> HttpResponse:
         )
         context = {"status": 403, "title": "This link no longer works", "message": message}
         return render(request, "errors/error.html", context, status=403)
-    return HttpResponseRedirect(_local_path(request, request.GET.get("next", "")))
+    return HttpResponseRedirect(local_path(request, request.GET.get("next", "")))
 
 
 def _spend(token: str) -> User | None:
@@ -88,7 +98,7 @@ def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _local_path(request: HttpRequest, path: str) -> str:
+def local_path(request: HttpRequest, path: str) -> str:
     safe = url_has_allowed_host_and_scheme(path, allowed_hosts=None, require_https=request.is_secure())
     return path if safe else reverse("projects")
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from django.contrib.auth.models import User
+
+from webapp.live.colors import color_of
 from webapp.models import Project, Scene
 
 __all__ = ["describe_project", "describe_scene"]
@@ -19,17 +22,22 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
         "progress": scene.progress,
         "message": _with_own_name(scene),
         "attribution": scene.attribution,
+        "owner": _person(scene.owner),
         "size_bytes": scene.size_bytes,
         "created_at": scene.created_at.isoformat(),
         "info": scene.info or None,
     }
 
 
-def describe_project(project: Project) -> dict[str, Any]:
-    """A project in a list: nothing of its classes and edits, which come over its socket."""
+def describe_project(project: Project, role: str) -> dict[str, Any]:
+    """A project in the list of somebody with this role: nothing of its classes and edits, which come over its socket."""
+    others = getattr(project, "n_others", None)
     return {
         "id": project.pk,
         "name": project.name,
+        "role": role,
+        "owner": _person(project.owner),
+        "members": 1 + (project.memberships.count() if others is None else others),
         "scene": project.scene_id,
         "segmentation": project.segmentation_id,
         "number": project.number,
@@ -38,6 +46,10 @@ def describe_project(project: Project) -> dict[str, Any]:
         "updated_by": project.updated_by.username if project.updated_by else None,
         "url": f"/projects/{project.pk}/",
     }
+
+
+def _person(user: User) -> dict[str, Any]:
+    return {"id": user.pk, "name": user.username, "color": color_of(user.pk)}
 
 
 def _with_own_name(scene: Scene) -> str:

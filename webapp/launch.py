@@ -21,11 +21,11 @@ from django.contrib.auth.models import User
 from django.core.management.base import CommandError, OutputWrapper
 
 from webapp import hosts
+from webapp.accounts import LOCAL_USER
 from webapp.models import Project, Scene
 
 __all__ = ["LOCAL_USER", "Server", "bind", "print_progress", "server_url", "start_page"]
 
-LOCAL_USER = "local"
 NO_SUCH_HOST = "HOST={host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all of them."
 MAX_COMMAND_BYTES = 1024**2  # of a message from a browser; the longest are areas of interest
 

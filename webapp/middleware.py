@@ -12,6 +12,7 @@ from django.utils.deprecation import MiddlewareMixin
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from webapp.errors import wants_json
+from webapp.people import seen
 
 __all__ = ["ContentSecurityPolicyMiddleware", "SignInRequiredMiddleware", "StaticFilesMiddleware"]
 
@@ -48,6 +49,13 @@ class ContentSecurityPolicyMiddleware(MiddlewareMixin):
 
 class SignInRequiredMiddleware(LoginRequiredMiddleware):
     """Every view needs a signed-in user; programs get a 401 with a sentence, people the sign-in page."""
+
+    def process_view(self, request: HttpRequest, view_func, view_args, view_kwargs) -> HttpResponse | None:
+        refused = super().process_view(request, view_func, view_args, view_kwargs)
+        # Views that need no sign-in are not worth the look at who it is.
+        if refused is None and getattr(view_func, "login_required", True):
+            seen.note(request.user.pk)
+        return refused
 
     def handle_no_permission(self, request: HttpRequest, view_func) -> HttpResponse:
         if wants_json(request):

@@ -1,6 +1,7 @@
 """Who may do what: a project belongs to its members, each with a role; to others it does not exist.
 
-A scene and its segmentations can be seen by the members of the projects on it, and changed by the scene's owner.
+A scene and its segmentations can be seen by the members of the projects on it, and belong to the scene's owner. Who edits a project
+in which that owner takes part may compute on the scene, too: it is the owner's storage that this takes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from webapp.errors import ForbiddenError, MissingError
 from webapp.models import Membership, Project, Role, Scene, Segmentation
 
 __all__ = [
+    "RANK",
+    "may_compute",
     "projects_of",
+    "require_compute",
+    "require_own_scene",
     "require_project",
     "require_role",
     "require_scene",
@@ -26,7 +31,7 @@ __all__ = [
 
 Visitor: TypeAlias = User | AnonymousUser
 
-_RANK: dict[str, int] = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
+RANK: dict[str, int] = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
 _MAY: dict[str, str] = {
     Role.EDITOR: "change it; ask one of its owners to make you an editor",
     Role.OWNER: "do this; only its owners can",
@@ -38,26 +43,28 @@ def scenes_of(user: Visitor) -> QuerySet[Scene]:
     if not user.is_authenticated:
         return Scene.objects.none()
     shared = Project.objects.filter(Q(owner_id=user.pk) | Q(memberships__user_id=user.pk))
-    return Scene.objects.filter(Q(owner_id=user.pk) | Q(pk__in=shared.values("scene_id")))
+    found = Scene.objects.filter(Q(owner_id=user.pk) | Q(pk__in=shared.values("scene_id")))
+    return found.select_related("owner")
 
 
 def segmentations_of(user: Visitor) -> QuerySet[Segmentation]:
     if not user.is_authenticated:
         return Segmentation.objects.none()
-    return Segmentation.objects.filter(scene__in=scenes_of(user)).select_related("scene")
+    return Segmentation.objects.filter(scene__in=scenes_of(user)).select_related("scene__owner")
 
 
 def projects_of(user: Visitor) -> QuerySet[Project]:
     if not user.is_authenticated:
         return Project.objects.none()
-    mine = Membership.objects.filter(user_id=user.pk).values("project_id")
-    found = Project.objects.filter(Q(owner_id=user.pk) | Q(pk__in=mine))
-    return found.select_related("owner", "scene", "segmentation", "updated_by")
+    # An open socket's user was read long ago, and may have been switched off since.
+    mine = Membership.objects.filter(user_id=user.pk, user__is_active=True).values("project_id")
+    found = Project.objects.filter(Q(owner_id=user.pk, owner__is_active=True) | Q(pk__in=mine))
+    return found.select_related("owner", "scene__owner", "segmentation", "updated_by")
 
 
 def role_in(user: Visitor, project: Project) -> str | None:
     """The user's role in a project; None for a stranger."""
-    if not user.is_authenticated or not user.is_active:
+    if not User.objects.filter(pk=user.pk, is_active=True).exists():
         return None
     if project.owner_id == user.pk:
         return str(Role.OWNER)
@@ -69,7 +76,7 @@ def require_role(user: Visitor, project: Project, role: str) -> str:
     own = role_in(user, project)
     if own is None:
         raise MissingError(f"There is no project {project.pk} among yours.")
-    if _RANK[own] < _RANK[role]:
+    if RANK[own] < RANK[role]:
         raise ForbiddenError(f"You can see this project as its {own}, but not {_MAY[role]}.")
     return own
 
@@ -80,6 +87,45 @@ def require_scene(user: Visitor, scene_id: int) -> Scene:
     if scene is None:
         raise MissingError(f"There is no scene {scene_id} among yours.")
     return scene
+
+
+def require_own_scene(user: Visitor, scene_id: int) -> Scene:
+    """The scene, which is the user's own; ForbiddenError where they may only see it."""
+    scene = require_scene(user, scene_id)
+    if scene.owner_id != user.pk:
+        raise ForbiddenError(
+            f"The scene {scene.name} belongs to {scene.owner.username}, and only its owner can do this."
+        )
+    return scene
+
+
+def may_compute(user: Visitor, scene: Scene) -> bool:
+    """Whether the user may have segmentations of the scene made and ended, on its owner's storage.
+
+    In a project that the owner takes no part in, such as a viewer's own copy of one, nobody asked the owner.
+    """
+    if not user.is_authenticated or not user.is_active:
+        return False
+    if scene.owner_id == user.pk:
+        return True
+    takes_part = Q(owner_id=scene.owner_id) | Q(
+        pk__in=Membership.objects.filter(user_id=scene.owner_id).values("project_id")
+    )
+    edits = Q(owner_id=user.pk) | Q(
+        pk__in=Membership.objects.filter(user_id=user.pk, role__in=(Role.EDITOR, Role.OWNER)).values(
+            "project_id"
+        )
+    )
+    return Project.objects.filter(takes_part, edits, scene=scene).exists()
+
+
+def require_compute(user: Visitor, scene: Scene) -> None:
+    """ForbiddenError unless ``may_compute``."""
+    if not may_compute(user, scene):
+        raise ForbiddenError(
+            f"The scene {scene.name} belongs to {scene.owner.username}; to compute on it, ask them to make you "
+            "an editor of one of their projects on it."
+        )
 
 
 def require_segmentation(user: Visitor, segmentation_id: int) -> Segmentation:

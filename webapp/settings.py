@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 import segmentation.rasters  # noqa: F401  sets GDAL's options, which it reads once, before anything else loads it
 from webapp import hosts
+from webapp.mail import mail_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -194,6 +195,13 @@ AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_LOCKOUT_CALLABLE = "webapp.accounts.locked_out"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_VERBOSE = False
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds; of a link by e-mail
+# Without one no e-mail goes out, and who forgot a password is sent to an administrator.
+EMAIL_URL = env.str("EMAIL_URL", default="").strip()
+CAN_SEND_MAIL = bool(EMAIL_URL)
+globals().update(mail_settings(EMAIL_URL))
+EMAIL_TIMEOUT = 15  # seconds
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="").strip() or "clusternet@localhost"
 SIGN_IN_LINK_HOURS = _number("SIGN_IN_LINK_HOURS", 24, 1, 24 * 365)
 
 # --- static files: served by the server itself, from where they lie --------------------------------------

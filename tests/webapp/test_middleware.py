@@ -10,7 +10,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from webapp.middleware import basemap_source
 
-PUBLIC = {"healthz", "login", "logout", "enter"}
+RESET = {"password_reset", "password_reset_done", "password_reset_confirm"}
+PUBLIC = {"healthz", "login", "logout", "enter", "join", *RESET}
 
 
 def routes(patterns=None, prefix="/") -> list[tuple[str, str | None]]:

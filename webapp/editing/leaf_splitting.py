@@ -34,7 +34,7 @@ from webapp.editing.leaves import LeavesKey, SplitKey, leaves_key, open_leaves, 
 from webapp.editing.refinements import FIRST_CHILD, MAX_PARTS, LeafSplit, Refinement
 from webapp.editing.snapshots import load_state, save_state
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
-from webapp.models import Edit, Project, Segmentation
+from webapp.models import Edit, Project, Role, Segmentation
 from webapp.storage import folder_size
 
 __all__ = ["Draft", "discard_unused", "draft_split", "leaves_with", "split_leaf"]
@@ -103,7 +103,7 @@ def draft_split(
     progress: Progress | None = None,
 ) -> Draft:
     """Cut a leaf into parts to look at; nothing of the project changes."""
-    project = permissions.require_project(user, project_id)
+    project = permissions.require_project(user, project_id, Role.EDITOR)
     _require_leaf(project, load_state(project), segmentation, version, leaf)
     return _compute(project, leaf, parts, None, progress)
 

@@ -93,6 +93,8 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.teller = Teller(
             self.user, self.project_id, self.room.feed, self.outbox, self._after_edits, self._after_state
         )
+        self.role = person.role
+        self.asks_role = asyncio.Event()
         self.known_segmentations: set[int] = set()
         self.commands: asyncio.Queue[EditCommand | WantBlocks | PreviewSplit | CancelSplit] = asyncio.Queue(
             MAX_QUEUED
@@ -106,7 +108,13 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.splitting: asyncio.Task[None] | None = None
         self.drawing: asyncio.Task[None] | None = None
         streams = (self.stream.run(), self.completion.run(), self.outbox.run())
-        for work in (self._tell_news(), self._perform_commands(), *streams, self._beat()):
+        for work in (
+            self._tell_news(),
+            self._watch_members(),
+            self._perform_commands(),
+            *streams,
+            self._beat(),
+        ):
             self._start(work)
 
     async def disconnect(self, code: int) -> None:
@@ -278,6 +286,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.teller.note_list()
         self.stream.look_again()
 
+    async def members_changed(self, message: dict[str, Any]) -> None:
+        self.asks_role.set()
+
     async def notes_changed(self, message: dict[str, Any]) -> None:
         self.teller.note_change(message["what"])
 
@@ -291,6 +302,22 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             await self.teller.run()
         except MissingError:
             await self.close(code=MISSING)
+
+    async def _watch_members(self) -> None:
+        """Not among the news, which wait for a slow browser: whoever was removed is gone at once."""
+        while True:
+            await self.asks_role.wait()
+            self.asks_role.clear()
+            try:
+                listed = await database_sync_to_async(readings.members)(self.user, self.project_id)
+            except MissingError:
+                await self.close(code=MISSING)
+                return
+            if listed.role != self.role:
+                self.role = listed.role
+                self.here.use_role(listed.role)
+                self.teller.start_anew()
+            self.teller.note_members(listed.members)
 
     async def _after_edits(self, edits: list[SharedEdit]) -> None:
         if any(edit.changes_leaves for edit in edits):
@@ -306,12 +333,14 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
-                number = await database_sync_to_async(readings.newest_number)(
+                number, role = await database_sync_to_async(readings.standing)(
                     self.user, self.project_id, self.scope.get("session")
                 )
             except MissingError:
                 await self.close(code=MISSING)
                 return
+            if role != self.role:  # the hint was lost
+                self.asks_role.set()
             self.outbox.put_notice("heartbeat", event("heartbeat", {"number": number}))
             self.room.feed.stands_at(number)
             self.teller.heard(number)

@@ -20,7 +20,8 @@ from webapp.editing import (
     splits,
     undoing,
 )
-from webapp.models import Edit
+from webapp.models import Edit, Role
+from webapp.permissions import require_project
 
 __all__ = ["Performed", "perform"]
 
@@ -62,6 +63,8 @@ def perform(user: User, project_id: int, command: m.EditCommand, **more: Any) ->
     first = Edit.objects.filter(project=project_id, user=user, client_id=command.client_id).first()
     if first is not None:
         return Performed(first.number, is_repeat=True)
+    # Here for all, before anything is computed; the action asks again once the project is locked.
+    require_project(user, project_id, Role.EDITOR)
     fields: dict[str, Any] = {
         name: getattr(command, name)
         for name in type(command).model_fields

@@ -19,6 +19,8 @@ __all__ = [
     "EditInfo",
     "EditSummary",
     "HeartbeatEvent",
+    "MemberInfo",
+    "MembersChangedEvent",
     "OverrideProgressEvent",
     "OverridesInfo",
     "PresenceEvent",
@@ -83,6 +85,10 @@ class AuthorInfo(TypedDict):
     color: str
 
 
+class MemberInfo(AuthorInfo):
+    role: str
+
+
 class AreaInfo(TypedDict):
     pixels: float
     area_m2: float | None
@@ -110,6 +116,8 @@ class ProjectStateEvent(TypedDict):
     project: ProjectInfo
     scene: dict[str, Any]
     user: str
+    role: str
+    members: list[MemberInfo]
     classes: list[ClassInfo]
     segmentation: dict[str, Any] | None
     segmentations: list[dict[str, Any]]
@@ -172,6 +180,12 @@ class SegmentationsChangedEvent(TypedDict):
 
 class CommentsChangedEvent(TypedDict):
     """Notes on the map were written, answered, settled or taken away."""
+
+
+class MembersChangedEvent(TypedDict):
+    """Somebody joined, left, or has another role or name."""
+
+    members: list[MemberInfo]
 
 
 class VersionsChangedEvent(TypedDict):
@@ -241,6 +255,7 @@ _EVENT_TYPES = (
     EventType("segmentations.changed", SegmentationsChangedEvent),
     EventType("statistics.changed", StatisticsChangedEvent),
     EventType("comments.changed", CommentsChangedEvent),
+    EventType("members.changed", MembersChangedEvent),
     EventType("versions.changed", VersionsChangedEvent),
     EventType("completion.failed", CompletionFailedEvent),
     EventType("override.progress", OverrideProgressEvent),

@@ -30,7 +30,9 @@ from webapp.live.event_types import (
     SplitsInfo,
 )
 from webapp.live.recent import author_of, flips_info, summarize
-from webapp.models import Edit, Project, Segmentation
+from webapp.models import Edit, Project, Role, Segmentation
+from webapp.people.members import members_of
+from webapp.permissions import require_role
 
 __all__ = [
     "describe_segmentation",
@@ -73,6 +75,8 @@ def project_state(project: Project, user: User) -> ProjectStateEvent:
         "project": _describe_project(project),
         "scene": describe_scene(project.scene),
         "user": user.username,
+        "role": require_role(user, project, Role.VIEWER),
+        "members": members_of(project),
         "classes": [cast(ClassInfo, dataclasses.asdict(label)) for label in state.ordered_classes()],
         "segmentation": describe_segmentation(project.segmentation, state.refinement.version)
         if project.segmentation

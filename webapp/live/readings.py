@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import User
+from django.utils.crypto import constant_time_compare
 
 from webapp.editing.leaves import LeavesKey, leaves_key
 from webapp.errors import MissingError
 from webapp.live import events
 from webapp.live.colors import color_of
-from webapp.live.event_types import ProjectStateEvent, SegmentationsChangedEvent
+from webapp.live.event_types import MemberInfo, ProjectStateEvent, SegmentationsChangedEvent
 from webapp.live.presence import Person
 from webapp.models import Role, Segmentation
-from webapp.permissions import require_project, role_in
+from webapp.people import seen
+from webapp.people.members import members_of
+from webapp.permissions import require_project, require_role, role_in
 
 __all__ = [
     "Entrance",
+    "Members",
     "entrance",
     "leaves",
-    "newest_number",
+    "members",
     "require_segmentation_of_project",
     "segmentations",
+    "standing",
     "state",
 ]
 
@@ -29,6 +35,11 @@ __all__ = [
 class Entrance(NamedTuple):
     scene_id: int
     person: Person
+
+
+class Members(NamedTuple):
+    role: str  # of whom it is told
+    members: list[MemberInfo]
 
 
 def entrance(user: User, project_id: int) -> Entrance:
@@ -51,13 +62,31 @@ def segmentations(user: User, project_id: int) -> SegmentationsChangedEvent:
     return events.segmentations_changed(require_project(user, project_id))
 
 
-def newest_number(user: User, project_id: int, session: Any) -> int:
-    """Number of the newest edit; MissingError once the project, the account or the sign-in is gone."""
-    if session is not None and session.session_key and not session.exists(session.session_key):
-        raise MissingError("You have signed out.")
-    if not User.objects.filter(pk=user.pk, is_active=True).exists():
+def members(user: User, project_id: int) -> Members:
+    project = require_project(user, project_id)
+    return Members(require_role(user, project, Role.VIEWER), members_of(project))
+
+
+def standing(user: User, project_id: int, session: Any) -> tuple[int, str]:
+    """Number of the newest edit, and the user's role; MissingError once project, account, membership or sign-in is gone."""
+    _require_sign_in(user, session)
+    project = require_project(user, project_id)
+    seen.note(user.pk)
+    return project.number, require_role(user, project, Role.VIEWER)
+
+
+def _require_sign_in(user: User, session: Any) -> None:
+    account = User.objects.filter(pk=user.pk, is_active=True).first()
+    if account is None:
         raise MissingError("This account is closed.")
-    return int(require_project(user, project_id).number)
+    if session is None or not session.session_key:
+        return
+    if not session.exists(session.session_key):
+        raise MissingError("You have signed out.")
+    # A new password ends the sign-ins made with the old one.
+    known = session.get(HASH_SESSION_KEY)
+    if known is not None and not constant_time_compare(known, account.get_session_auth_hash()):
+        raise MissingError("Your password was changed; sign in again.")
 
 
 def require_segmentation_of_project(user: User, project_id: int, segmentation_id: int) -> None:

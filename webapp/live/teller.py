@@ -14,7 +14,7 @@ from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
 from webapp.live import readings
-from webapp.live.event_types import ProjectStateEvent, event
+from webapp.live.event_types import MemberInfo, ProjectStateEvent, event
 from webapp.live.feed import Feed, SharedEdit, Steps, told_to
 from webapp.live.outbox import Outbox
 
@@ -49,6 +49,7 @@ class Teller:
         self._statistics: set[int] = set()
         self._notes: set[str] = set()  # "comments", "versions": what has changed beside the edits
         self._is_listed_anew = False
+        self._members: list[MemberInfo] | None = None  # who takes part now, where that is to be told
         self._news.set()
 
     # ------------------------------------------------------------------------------------------------ hints
@@ -92,6 +93,11 @@ class Teller:
     def note_change(self, what: str) -> None:
         """Something beside the edits has changed; the page fetches it."""
         self._notes.add(what)
+        self._news.set()
+
+    def note_members(self, members: list[MemberInfo]) -> None:
+        """These take part now."""
+        self._members = members
         self._news.set()
 
     # ------------------------------------------------------------------------------------------------ telling
@@ -144,6 +150,9 @@ class Teller:
             self._is_listed_anew = False
             changed = await database_sync_to_async(readings.segmentations)(self._user, self._project_id)
             self._outbox.put_notice("segmentations", event("segmentations.changed", changed))
+        if self._members is not None:
+            members, self._members = self._members, None
+            self._outbox.put_notice("members", event("members.changed", {"members": members}))
         progress, self._progress = self._progress, {}
         for segmentation, latest in progress.items():
             self._outbox.put_notice(f"progress {segmentation}", event("segmentation.progress", latest))

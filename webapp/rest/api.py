@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.http.multipartparser import MultiPartParserError
 from ninja import File, Form, NinjaAPI, Router, Schema, Status
@@ -17,10 +18,19 @@ from webapp import quotas, storage
 from webapp.descriptions import describe_project, describe_scene
 from webapp.editing import legends, projects
 from webapp.errors import MissingError, WebError, describe
-from webapp.models import Scene
-from webapp.permissions import projects_of, require_project, require_scene, scenes_of
+from webapp.models import Role, Scene
+from webapp.people.members import roles_in, tell
+from webapp.permissions import (
+    projects_of,
+    require_own_scene,
+    require_project,
+    require_role,
+    require_scene,
+    scenes_of,
+)
 from webapp.rest.example_api import router as example_router
 from webapp.rest.history_api import router as history_router
+from webapp.rest.member_api import router as member_router
 from webapp.rest.network_api import router as network_router
 from webapp.rest.note_api import router as note_router
 from webapp.rest.override_api import router as override_router
@@ -96,7 +106,7 @@ def get_scene(request: HttpRequest, scene_id: int) -> dict[str, Any]:
 
 @scenes.patch("/{scene_id}")
 def rename_scene(request: HttpRequest, scene_id: int, payload: NameIn) -> dict[str, Any]:
-    scene = require_scene(request.user, scene_id)
+    scene = require_own_scene(request.user, scene_id)
     scene.name = clean_name(payload.name)
     scene.save(update_fields=["name"])
     return describe_scene(scene)
@@ -104,7 +114,7 @@ def rename_scene(request: HttpRequest, scene_id: int, payload: NameIn) -> dict[s
 
 @scenes.delete("/{scene_id}", response={204: None})
 def delete_scene(request: HttpRequest, scene_id: int) -> Status:
-    storage.delete_scene(require_scene(request.user, scene_id))
+    storage.delete_scene(require_own_scene(request.user, scene_id))
     return Status(204, None)
 
 
@@ -120,30 +130,35 @@ def thumbnail(request: HttpRequest, scene_id: int) -> HttpResponse:
 
 @projects_router.get("")
 def list_projects(request: HttpRequest) -> list[dict[str, Any]]:
-    return [describe_project(project) for project in projects_of(request.user)]
+    found = list(projects_of(request.user).annotate(n_others=Count("memberships")))
+    roles = roles_in(request.user, found)
+    return [describe_project(project, roles[project.pk]) for project in found]
 
 
 @projects_router.post("", response={201: dict})
 def create_project(request: HttpRequest, payload: ProjectIn) -> Status:
     scene = require_scene(request.user, payload.scene)
     project = projects.create_project(request.user, scene, clean_name(payload.name or scene.name))
-    return Status(201, describe_project(project))
+    return Status(201, describe_project(project, Role.OWNER))
 
 
 @projects_router.get("/{project_id}")
 def get_project(request: HttpRequest, project_id: int) -> dict[str, Any]:
-    return describe_project(require_project(request.user, project_id))
+    project = require_project(request.user, project_id)
+    return describe_project(project, require_role(request.user, project, Role.VIEWER))
 
 
 @projects_router.patch("/{project_id}")
 def rename_project(request: HttpRequest, project_id: int, payload: NameIn) -> dict[str, Any]:
-    project = require_project(request.user, project_id)
-    return describe_project(projects.rename_project(project, request.user, clean_name(payload.name)))
+    project = require_project(request.user, project_id, Role.OWNER)
+    renamed = projects.rename_project(project, request.user, clean_name(payload.name))
+    return describe_project(renamed, Role.OWNER)
 
 
 @projects_router.delete("/{project_id}", response={204: None})
 def delete_project(request: HttpRequest, project_id: int) -> Status:
-    storage.delete_project(require_project(request.user, project_id))
+    storage.delete_project(require_project(request.user, project_id, Role.OWNER))
+    tell(project_id)
     return Status(204, None)
 
 
@@ -151,7 +166,7 @@ def delete_project(request: HttpRequest, project_id: int) -> Status:
 def duplicate_project(request: HttpRequest, project_id: int) -> Status:
     project = require_project(request.user, project_id)
     copy = projects.duplicate_project(project, request.user, f"{project.name[:190]} (copy)")
-    return Status(201, describe_project(copy))
+    return Status(201, describe_project(copy, Role.OWNER))
 
 
 @api.get("/storage", tags=["scenes"])
@@ -169,6 +184,7 @@ api.add_router("/projects", projects_router)
 api.add_router("", segmentation_router)
 api.add_router("", example_router)
 api.add_router("", network_router)
+api.add_router("", member_router)
 api.add_router("", override_router)
 api.add_router("", history_router)
 api.add_router("", note_router)

@@ -17,6 +17,7 @@ from pydantic import StringConstraints
 from webapp.editing import example_files
 from webapp.errors import InvalidInputError, TooLargeError
 from webapp.live.blocks import pool
+from webapp.models import Role
 from webapp.permissions import require_project
 
 __all__ = ["router"]
@@ -48,7 +49,7 @@ def export_examples(request: HttpRequest, project_id: int) -> HttpResponse:
 async def import_examples(request: HttpRequest, project_id: int, query: Query[ImportQuery]) -> Status:
     """Read the body; with ``dry_run`` only say what it would bring."""
     user = await request.auser()
-    project = await database_sync_to_async(require_project)(user, project_id)
+    project = await database_sync_to_async(require_project)(user, project_id, Role.EDITOR)
     if (request.content_type or "").startswith(("multipart/", "application/x-www-form-urlencoded")):
         raise InvalidInputError(
             "Send the GeoJSON itself as the body of the request (Content-Type: application/geo+json), not in a form."

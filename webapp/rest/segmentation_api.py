@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from channels.db import database_sync_to_async
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from ninja import Router, Schema, Status
 from pydantic import ConfigDict
@@ -23,7 +24,7 @@ from webapp.decoding.completion_service import completions
 from webapp.editing.adoption import drop_segmentation
 from webapp.editing.areas import check_area
 from webapp.editing.leaves import LeavesKey, leaves_key, open_leaves
-from webapp.errors import ConflictError, InvalidInputError, LimitError
+from webapp.errors import ConflictError, ForbiddenError, InvalidInputError, LimitError, QuotaError
 from webapp.jobs import door
 from webapp.jobs.jobrows import ACTIVE, tell_segmentations
 from webapp.jobs.learning import LONGEST_S
@@ -31,7 +32,14 @@ from webapp.jobs.networks import require_fitting
 from webapp.live.blocks import pool
 from webapp.live.events import describe_segmentation
 from webapp.models import Project, Scene, Segmentation
-from webapp.permissions import Visitor, require_project, require_scene, require_segmentation
+from webapp.permissions import (
+    Visitor,
+    projects_of,
+    require_compute,
+    require_project,
+    require_scene,
+    require_segmentation,
+)
 from webapp.rest import exports, segmentation_numbers
 
 __all__ = ["router"]
@@ -69,11 +77,9 @@ def list_segmentations(request: HttpRequest, scene_id: int) -> list[dict[str, An
 @router.post("/scenes/{scene_id}/segmentations", response={201: dict})
 def start_segmentation(request: HttpRequest, scene_id: int, payload: SegmentationIn) -> Status:
     scene = require_scene(request.user, scene_id)
+    require_compute(request.user, scene)
     parameters = _checked(payload, scene, request.user)
-    quotas.check_room(request.user, int(scene.info["width"] * scene.info["height"] * STORE_BYTES_PER_PIXEL))
-    active = Segmentation.objects.filter(scene__owner=request.user.pk, state__in=ACTIVE).count()
-    if active >= MAX_ACTIVE:
-        raise LimitError(f"{active} of your segmentations are running or waiting; cancel one or wait for it.")
+    _check_room(request.user, scene)
     with transaction.atomic():
         segmentation = Segmentation.objects.create(
             scene=scene, created_by=request.user, parameters=parameters
@@ -90,6 +96,7 @@ def get_segmentation(request: HttpRequest, segmentation_id: int) -> dict[str, An
 @router.post("/segmentations/{segmentation_id}/cancel")
 def cancel_segmentation(request: HttpRequest, segmentation_id: int) -> dict[str, Any]:
     segmentation = require_segmentation(request.user, segmentation_id)
+    require_compute(request.user, segmentation.scene)
     if not door.cancel(segmentation):
         segmentation.refresh_from_db()
         raise ConflictError(
@@ -102,11 +109,19 @@ def cancel_segmentation(request: HttpRequest, segmentation_id: int) -> dict[str,
 @router.delete("/segmentations/{segmentation_id}", response={204: None})
 def delete_segmentation(request: HttpRequest, segmentation_id: int, force: bool = False) -> Status:
     segmentation = require_segmentation(request.user, segmentation_id)
-    users = list(Project.objects.filter(segmentation=segmentation).order_by("pk"))
-    if users and not force:
-        names = ", ".join(project.name for project in users[:3]) + (", ..." if len(users) > 3 else "")
+    is_owner = segmentation.scene.owner_id == request.user.pk
+    if not is_owner:
+        require_compute(request.user, segmentation.scene)
+        if segmentation.created_by_id != request.user.pk:
+            raise ForbiddenError(
+                f"Somebody else had this segmentation made; they can delete it, and {segmentation.scene.owner.username}, "
+                "whose scene it is."
+            )
+    users = Project.objects.filter(segmentation=segmentation)
+    if users.exists() and not (force and is_owner):
         raise ConflictError(
-            f"The segmentation is in use ({names}); adopt another one there first, or delete the project."
+            f"The segmentation is in use ({_names(users, request.user)}); adopt another one there first, or delete "
+            "the project."
         )
     door.cancel(segmentation)
     with transaction.atomic():
@@ -117,6 +132,36 @@ def delete_segmentation(request: HttpRequest, segmentation_id: int, force: bool 
         transaction.on_commit(lambda: storage.free(path))
         transaction.on_commit(lambda: tell_segmentations(scene_id))
     return Status(204, None)
+
+
+def _check_room(user: Visitor, scene: Scene) -> None:
+    """Whether the scene's owner, who pays, has room for one more."""
+    is_own = scene.owner_id == user.pk
+    try:
+        quotas.check_room(
+            scene.owner, int(scene.info["width"] * scene.info["height"] * STORE_BYTES_PER_PIXEL)
+        )
+    except QuotaError as error:
+        if is_own:
+            raise
+        raise QuotaError(
+            f"The storage of {scene.owner.username}, whose scene this is, has no room for another segmentation; ask "
+            "them to delete something."
+        ) from error
+    active = Segmentation.objects.filter(scene__owner=scene.owner_id, state__in=ACTIVE).count()
+    if active >= MAX_ACTIVE:
+        whose = "your segmentations" if is_own else f"the segmentations of {scene.owner.username}'s scenes"
+        raise LimitError(f"{active} of {whose} are running or waiting; cancel one or wait for it.")
+
+
+def _names(projects: QuerySet[Project], user: Visitor) -> str:
+    """The first of them by name, as far as the user may know of them."""
+    known = list(projects_of(user).filter(pk__in=projects.values("pk")).order_by("pk"))
+    names = [project.name for project in known[:3]] + ["..."] * (len(known) > 3)
+    others = projects.count() - len(known)
+    if others:
+        names.append(f"{others} of other people")
+    return ", ".join(names)
 
 
 def _checked(payload: SegmentationIn, scene: Scene, user: Visitor) -> dict[str, Any]:

@@ -48,6 +48,10 @@ class Project:
         default_factory=list
     )  # those that were split, as the protocol lists them
 
+    role: str = "owner"  # of whoever looks at it
+    members: list[dict[str, Any]] = field(
+        default_factory=lambda: [{"id": 1, "name": "tester", "color": "#0b6e5f", "role": "owner"}]
+    )
     drawn: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), "u1"))  # value of each pixel
     drawn_since: dict[tuple[int, int], int] = field(default_factory=dict)  # block -> number of an edit
 
@@ -91,6 +95,8 @@ class Project:
             "project": {"id": self.world.number, "name": "Fixture project", "aoi": self.aoi},
             "scene": self.world.scene(),
             "user": "tester",
+            "role": self.role,
+            "members": self.members,
             "classes": self.classes,
             "segmentation": self.segmentation(),
             "segmentations": self.segmentations(),

@@ -46,6 +46,7 @@ COMPUTE_S = 0.25  # between two finished blocks of project 4
 urlpatterns = [
     url_path("projects/", lambda request: HttpResponse(), name="projects"),
     url_path("accounts/logout/", lambda request: HttpResponse(), name="logout"),
+    url_path("accounts/", lambda request: HttpResponse(), name="account"),
 ]
 
 
@@ -59,6 +60,7 @@ class Live:
         self.drop_events = 0  # so many events are lost on their way
         self.mute = False  # accept commands, answer none
         self.hold_blocks = False  # send no leaf block
+        self.said: list[dict[str, Any]] = []  # presence, and leaf blocks taken
         self.told = b""  # the decoder's table that was sent last
 
     def is_ready(self, level: int, row: int, col: int) -> bool:
@@ -202,6 +204,8 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
             return *networks.answer(method, parts[2:], query, body), False
         case ["api", "legends"]:
             return 200, "application/json", LEGENDS.read_bytes(), False
+        case ["control", number, "said"]:
+            return 200, "application/json", json.dumps(PROJECTS[int(number)].said).encode(), False
         case ["control", number, "commands"]:
             return 200, "application/json", json.dumps(PROJECTS[int(number)].project.commands).encode(), False
     return 404, "application/json", b'{"detail": "There is no such page."}', False
@@ -426,6 +430,8 @@ async def handle(live: Live, connection: dict[str, Any], command: dict[str, Any]
             # A browser may have dropped what it got before.
             connection["sent"] -= {(command["level"], *block) for block in connection["want"][1]}
             await send_blocks(live, connection)
+        case "presence" | "blocks.taken":
+            live.said.append(command)
         case "edits.since":
             live.project.commands.append(command)
             for edit in live.project.edits[command["number"] :]:

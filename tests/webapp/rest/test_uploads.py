@@ -11,6 +11,7 @@ from django.test import Client
 
 from webapp import quotas
 from webapp.errors import InvalidInputError
+from webapp.live.colors import color_of
 from webapp.models import Scene
 from webapp.rest import uploads
 from webapp.storage import uploads_folder
@@ -33,6 +34,7 @@ def test_upload_makes_a_scene_and_starts_its_import(signed_in, user, submitted):
         "progress": 0.0,
         "message": "",
         "attribution": "",
+        "owner": {"id": user.pk, "name": "ana", "color": color_of(user.pk)},
         "size_bytes": 5000,
         "created_at": scene.created_at.isoformat(),
         "info": None,

@@ -19,6 +19,9 @@ class Command(PlainCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("name", help="user name, such as ana")
         parser.add_argument(
+            "--admin", action="store_true", help="let NAME look after the accounts of this server"
+        )
+        parser.add_argument(
             "--url", default="", help="address of the server, where it is not the one started last here"
         )
 
@@ -26,6 +29,9 @@ class Command(PlainCommand):
         with plain_errors():
             call_command("migrate", verbosity=0)
             user, created = get_or_create_user(options["name"])
+            if options["admin"] and not user.is_staff:
+                user.is_staff = True
+                user.save(update_fields=["is_staff"])
             link = (options["url"].rstrip("/") or server_url()) + make_sign_in_path(user)
         who = f"{'New user' if created else 'User'} {user.username}"
         self.stdout.write(

@@ -68,6 +68,9 @@ class Command(PlainCommand):
         call_command("migrate", verbosity=0)
         storage.sweep()
         user, _ = get_or_create_user(launch.LOCAL_USER)
+        if not user.is_staff:  # whoever starts the server looks after its accounts, too
+            user.is_staff = True
+            user.save(update_fields=["is_staff"])
         project = None
         if image is not None:
             project = self._project_of(user, image)
