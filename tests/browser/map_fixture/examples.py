@@ -12,7 +12,7 @@ from segmentation.examples import parse_samples
 from segmentation.rasters.georeference import Georeference
 from tests.browser.map_fixture.world import World
 
-LEGENDS = Path(__file__).resolve().parents[3] / "webapp" / "legends.json"
+LEGENDS = Path(__file__).resolve().parents[3] / "webapp" / "editing" / "legends.json"
 NEW_COLOR = "#0072b2"
 
 
