@@ -302,8 +302,8 @@ def apply_edit(state: ProjectState, kind: str, payload: Mapping[str, Any]) -> No
     rule(state, payload)
 
 
-def fold(edits: Iterable[EditRecord]) -> ProjectState:
-    """Apply the live edits in the order of their numbers to an empty project.
+def fold(edits: Iterable[EditRecord], start: ProjectState | None = None) -> ProjectState:
+    """Apply the live edits in the order of their numbers to an empty project, or on top of ``start``, which is changed.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def fold(edits: Iterable[EditRecord]) -> ProjectState:
         Sorted by number; dead edits, undos and redos may be among them and change nothing, but for splits of leaves:
         the pixels keep the children's numbers, and undo and redo raise the version of the leaves.
     """
-    state = ProjectState()
+    state = ProjectState() if start is None else start
     for edit in edits:
         if edit.kind == LEAF_SPLIT:
             _split_leaf(state, edit.payload, edit.live)

@@ -9,11 +9,12 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from webapp.actions import append_edit, first_edit, lock_project
+from webapp.editing.checkpoints import refold
 from webapp.editing.edits import ProjectState, changes
 from webapp.editing.history import ADOPT, REDO, RESTORE, UNDO, later_leaf_edits, redo_target, undo_target
 from webapp.editing.liveness import TOGGLES, Flips, LogEntry, flips_between, live_numbers
 from webapp.editing.remarks import remark_on_toggle
-from webapp.editing.snapshots import load_state, read_liveness, replay, save_state
+from webapp.editing.snapshots import load_state, read_liveness, save_state
 from webapp.errors import ConflictError, NothingToDoError
 from webapp.models import Edit, Project, Segmentation
 
@@ -76,7 +77,7 @@ def turn(project: Project, before: ProjectState, flips: Flips) -> ProjectState:
     for ranges, is_live in ((flips.died, False), (flips.revived, True)):
         for low, high in ranges:
             edits.filter(number__gte=low, number__lt=high).update(live=is_live)
-    after = replay(project)
+    after = refold(project, flips)
     after.note_flips(flips.all, number)
     _require_segmentation(after)
     _require_pixels(before, after)
