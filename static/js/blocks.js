@@ -5,10 +5,12 @@ import { debounced } from "./panels/dom.js";
 
 const PAUSE = 80; // ms that the view must rest
 const MOST = 64; // blocks in one list
+const WINDOW = 6; // frames that may be on their way: edits never wait behind more
 
 export class BlockLoader {
     #unasked = 0; // blocks that did not fit into the list sent last
     #pending = new Set(); // frames being unpacked
+    #taken = 0; // frames that came on this connection
 
     constructor(layer, state, socket, onError) {
         this.layer = layer;
@@ -24,6 +26,7 @@ export class BlockLoader {
         layer.on("blocks", () => {
             if (this.#unasked) this.ask();
         });
+        socket.on("status", () => (this.#taken = 0));
         socket.on("binary", (buffer) => isPrediction(buffer) || this.#receive(buffer)); // the other kind is sync.js's
     }
 
@@ -45,6 +48,7 @@ export class BlockLoader {
             segmentation: segmentation.id,
             level: inView.level,
             blocks: all.slice(0, MOST),
+            window: WINDOW,
         });
     }
 
@@ -52,10 +56,12 @@ export class BlockLoader {
     #forget() {
         const { segmentation } = this.state;
         if (!segmentation?.tree_ready) return;
-        this.socket.send({ type: "blocks.want", segmentation: segmentation.id, level: 0, blocks: [] });
+        this.socket.send({ type: "blocks.want", segmentation: segmentation.id, level: 0, blocks: [], window: WINDOW });
     }
 
     async #receive(buffer) {
+        this.#taken += 1;
+        if (this.#taken % (WINDOW / 2) === 0) this.socket.send({ type: "blocks.taken", frames: this.#taken });
         const token = {};
         this.#pending.add(token);
         try {

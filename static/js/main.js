@@ -14,10 +14,13 @@ import { historyPanel, viewingBanner } from "./panels/history.js";
 import { Versions, versionsPanel } from "./panels/versions.js";
 import { RecentEdits } from "./recentEdits.js";
 import { Viewing } from "./viewing.js";
+import { Follow } from "./follow.js";
 import { AreaLayer } from "./layers/area.js";
 import { ClusterLayer } from "./layers/ClusterLayer.js";
+import { CursorLayer } from "./layers/cursors.js";
 import { ExampleLayer } from "./layers/examples.js";
 import { createMap, Imagery } from "./layers/imagery.js";
+import { showPointed } from "./layers/pointed.js";
 import { SuggestionLayer } from "./layers/suggestions.js";
 import { parseStatistics } from "./model/areas.js";
 import { certaintyTexels } from "./model/completion.js";
@@ -41,7 +44,9 @@ import { hoverCertaintyPanel } from "./panels/hoverCertainty.js";
 import { imageryPanel } from "./panels/imagery.js";
 import { legendsPanel } from "./panels/legends.js";
 import { overlayPanel } from "./panels/overlay.js";
+import { peoplePanel } from "./panels/people.js";
 import { placePanel, sceneBounds } from "./panels/place.js";
+import { Presence } from "./presence.js";
 import { segmentationsPanel } from "./panels/segmentations.js";
 import { splitPanel } from "./panels/split.js";
 import { statusPanel } from "./panels/status.js";
@@ -70,6 +75,7 @@ const viewing = new Viewing(state, sync, commands);
 const recent = new RecentEdits(state, sync);
 const versions = new Versions(state, sync);
 const comments = new Comments(state, sync);
+const presence = new Presence(state, socket, sync);
 
 statusPanel(state, socket, sync, commands);
 classesPanel(state, commands);
@@ -133,6 +139,12 @@ function buildMap() {
     const drawing = new Drawing(map, layer, state, tools, commands, overrides);
     const draw = drawPanel(state, tools, drawing, sync);
 
+    presence.attach(map, layer, tools);
+    new CursorLayer(map, layer, presence);
+    showPointed(state, layer, presence);
+    const follow = new Follow(map, layer, presence);
+    peoplePanel(presence, follow);
+
     const split = splitPanel(state, tools, commands, sync);
     for (const event of ["state", "splits", "split"]) {
         state.on(event, () => {
@@ -168,7 +180,7 @@ function buildMap() {
         draw: draw.toggle,
         erase: draw.toggleErase,
         note: notes.toggle,
-        escape: () => tools.cancelStroke() || split.close() || strokes.cancel() || drawing.cancel() || draw.close() || exampleLayer.deselect() || area.stop() || notes.cancel() || suggestions.leave() || tools.setTool("pan"),
+        escape: () => tools.cancelStroke() || follow.stop() || split.close() || strokes.cancel() || drawing.cancel() || draw.close() || exampleLayer.deselect() || area.stop() || notes.cancel() || suggestions.leave() || tools.setTool("pan"),
     });
     showColors(layer);
     return { map, layer, loader, overrides, tools };

@@ -23,6 +23,8 @@ export class BlockRenderer {
         this.certainty = this.#table(gl.RG8, gl.RG, gl.UNSIGNED_BYTE);
         this.lights = this.#table(gl.R8, gl.RED, gl.UNSIGNED_BYTE);
         this.lit = null; // the mask that is in there
+        this.pointed = this.#table(gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE);
+        this.pointedAt = null; // what is in there
         this.drawnColors = this.#texture();
         gl.texStorage2D(gl.TEXTURE_2D, 1, gl.RGBA8, VALUES, 1);
         this.nothingDrawn = this.#texture();
@@ -155,7 +157,7 @@ export class BlockRenderer {
      * @param {object[]} blocks in order of preference: where two cover a place, the first one shows
      * @param {{width: number, height: number, scaleX: number, scaleY: number, x: number, y: number}} view device
      *     pixels of a plane position (X, Y): (X * scaleX + x, Y * scaleY + y)
-     * @param {{mode: string, hover: Uint8Array | null, lineWidth: number, hatch: number, drawnAt: (block: object) => object | null}} style
+     * @param {{mode: string, hover: Uint8Array | null, pointed: Uint8Array | null, lineWidth: number, hatch: number, drawnAt: (block: object) => object | null}} style
      *     device pixels; hatch 0: predicted leaves look like assigned ones; drawnAt: what was drawn by hand over a block
      */
     draw(blocks, view, style) {
@@ -176,6 +178,12 @@ export class BlockRenderer {
             gl.activeTexture(gl.TEXTURE1 + index);
             gl.bindTexture(gl.TEXTURE_2D, texture);
         });
+        if (style.pointed && style.pointed !== this.pointedAt) {
+            this.#fill(this.pointed, style.pointed);
+            this.pointedAt = style.pointed;
+        }
+        gl.activeTexture(gl.TEXTURE7);
+        gl.bindTexture(gl.TEXTURE_2D, this.pointed.texture);
         gl.activeTexture(gl.TEXTURE6);
         gl.bindTexture(gl.TEXTURE_2D, this.drawnColors);
         gl.activeTexture(gl.TEXTURE0);
@@ -186,6 +194,8 @@ export class BlockRenderer {
         gl.uniform1i(uniforms.keys, 2);
         gl.uniform1i(uniforms.certainties, 3);
         gl.uniform1i(uniforms.lights, 4);
+        gl.uniform1i(uniforms.pointed, 7);
+        gl.uniform1i(uniforms.isPointedAt, style.pointed ? 1 : 0);
         gl.uniform1i(uniforms.hovering, style.hover ? 1 : 0);
         gl.uniform4fv(uniforms["ramp[0]"], CERTAINTY_RAMP.flat());
         gl.uniform2f(uniforms.canvas, view.width, view.height);
@@ -242,6 +252,7 @@ export class BlockRenderer {
         gl.deleteTexture(this.keys.texture);
         gl.deleteTexture(this.certainty.texture);
         gl.deleteTexture(this.lights.texture);
+        gl.deleteTexture(this.pointed.texture);
         gl.deleteTexture(this.drawnColors);
         gl.deleteTexture(this.nothingDrawn);
         gl.deleteProgram(this.shader.program);

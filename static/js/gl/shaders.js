@@ -41,6 +41,8 @@ uniform bool partial;        // texels without a leaf may only be missing yet
 uniform int drawing;         // one of DRAW
 uniform bool hovering;
 uniform sampler2D lights;    // 256 x 256: above 0 for the leaves that light up
+uniform bool isPointedAt;    // whether others point at anything
+uniform sampler2D pointed;   // 256 x 256: color of the leaves that others point at, alpha 0 for the rest
 uniform float lineWidth;     // device pixels
 uniform float hatch;         // device pixels from one stripe over predicted leaves to the next; 0: none
 uniform float hatchPhase;    // device pixels
@@ -61,6 +63,10 @@ struct Spot {
 
 vec4 drawnColor(uint value) {
     return texelFetch(drawnColors, ivec2(int(value), 0), 0);
+}
+
+uint leafAt(ivec2 texel) {
+    return texelFetch(leaves, clamp(texel, ivec2(-1), limit) + 1, 0).r;
 }
 
 Spot spotAt(ivec2 texel) {
@@ -129,6 +135,18 @@ bool onEdge(Spot spot, ivec2 texel, vec2 inside, vec2 width, bool hovered) {
     return 1.0 - inside.y < width.y && differs(spot, spotAt(texel + ivec2(0, 1)), hovered);
 }
 
+vec4 pointedColor(ivec2 texel) {
+    return texelFetch(pointed, entry(leafAt(texel)), 0);
+}
+
+// Whether the cluster that somebody else points at, in "mine", ends within "width" texels of here.
+bool onPointedEdge(vec4 mine, ivec2 texel, vec2 inside, vec2 width) {
+    if (inside.x < width.x && pointedColor(texel - ivec2(1, 0)) != mine) return true;
+    if (1.0 - inside.x < width.x && pointedColor(texel + ivec2(1, 0)) != mine) return true;
+    if (inside.y < width.y && pointedColor(texel - ivec2(0, 1)) != mine) return true;
+    return 1.0 - inside.y < width.y && pointedColor(texel + ivec2(0, 1)) != mine;
+}
+
 void main() {
     vec2 dx = dFdx(at), dy = dFdy(at);
     ivec2 texel = clamp(ivec2(floor(at)), ivec2(0), limit);
@@ -142,6 +160,13 @@ void main() {
     if (lit(leaf) && onEdge(spot, texel, inside, width, true)) {
         color = vec4(1.0);
         return;
+    }
+    if (isPointedAt) {
+        vec4 mine = pointedColor(texel);
+        if (mine.a > 0.0 && onPointedEdge(mine, texel, inside, width)) {
+            color = vec4(mine.rgb, 1.0);
+            return;
+        }
     }
     if (drawing == OUTLINES) {
         bool edge = leaf != NODATA && onEdge(spot, texel, inside, width, false);

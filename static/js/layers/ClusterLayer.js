@@ -45,6 +45,7 @@ export class ClusterLayer extends Emitter {
         this.store = new OverrideStore(); // of the scene's pixels: the same under every segmentation
         this.drawnColors = null;
         this.hover = null;
+        this.pointed = null;
         this.opacity = 1;
         this.hidden = false;
         this.error = "";
@@ -204,6 +205,16 @@ export class ClusterLayer extends Emitter {
         this.redraw();
     }
 
+    /**
+     * Outline what others point at, or nothing.
+     * @param {Uint8Array | null} texels as model/presence.js makes them; never changed
+     */
+    setPointed(texels) {
+        if (texels === this.pointed) return;
+        this.pointed = texels;
+        this.redraw();
+    }
+
     // ---- drawn by hand -------------------------------------------------------------------------------------------
 
     /** Blocks that are drawn, or would be if their ids were there: what lies over them is wanted too. */
@@ -293,8 +304,8 @@ export class ClusterLayer extends Emitter {
         });
     }
 
-    /** @param {{hover?: Uint8Array | null, hatch?: boolean}} only what a reading of colors leaves out */
-    drawNow({ hover = this.hover, hatch = true } = {}) {
+    /** @param {{hover?: Uint8Array | null, pointed?: Uint8Array | null, hatch?: boolean}} only what a reading of colors leaves out */
+    drawNow({ hover = this.hover, pointed = this.pointed, hatch = true } = {}) {
         this.#swap();
         const { map, canvas } = this;
         const size = map.getSize();
@@ -316,7 +327,7 @@ export class ClusterLayer extends Emitter {
         this.#renderer.draw(
             this.#lastDrawn,
             { ...device, width, height },
-            { mode: tables.mode, hover, drawnAt: ({ level, row, col }) => this.store.get(level, row, col), lineWidth: lineWidth * ratio, hatch: hatch ? stripes * ratio : 0 },
+            { mode: tables.mode, hover, pointed, drawnAt: ({ level, row, col }) => this.store.get(level, row, col), lineWidth: lineWidth * ratio, hatch: hatch ? stripes * ratio : 0 },
         );
         for (const block of this.#lastDrawn) cache.touch(block);
         this.emit("drawn", this.#lastDrawn.length);
@@ -392,10 +403,10 @@ export class ClusterLayer extends Emitter {
         return leaf === NODATA ? null : leaf;
     }
 
-    /** RGBA that the canvas shows at a container position, without the light of the hovered cluster and the hatching. */
+    /** RGBA that the canvas shows at a container position, without the hatching and what anybody points at. */
     colorAt(point) {
         if (!this.#renderer) return null;
-        this.drawNow({ hover: null, hatch: false });
+        this.drawNow({ hover: null, pointed: null, hatch: false });
         const ratio = window.devicePixelRatio || 1;
         const [x, y] = [Math.floor(point.x * ratio), Math.floor(point.y * ratio)];
         const rgba = this.#renderer.read(x, y, this.canvas.height);
