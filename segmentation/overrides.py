@@ -9,24 +9,22 @@ no leaf there is no map, and an override does not show.
 from __future__ import annotations
 
 import threading
-import zipfile
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segmentation.drafts import drafts
 from segmentation.drawing import polygon_blocks
-from segmentation.errors import InvalidArgumentError, StoreError
+from segmentation.errors import InvalidArgumentError
+from segmentation.masks import LayerInfo, layer_blocks, read_mask, write_layer
 from segmentation.pyramid import NODATA_LEAF, level_shape
-from segmentation.rasters.storage import writing
 from segmentation.rasters.windows import BLOCK
-from segmentation.regions import MAX_BLOCKS, region_blocks
+from segmentation.regions import region_blocks
 from segmentation.split_store import SplitSegmentation
 
 __all__ = [
@@ -52,95 +50,11 @@ Values = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class LayerInfo:
-    """What was written: number of pixels, their ``bounds`` (row0, col0, row1, col1; ends excluded), a pixel among them, blocks."""
-
-    pixels: int
-    bounds: tuple[int, int, int, int]
-    pixel: tuple[int, int]
-    blocks: tuple[Block, ...]
-
-
-@dataclass(frozen=True)
 class Layer:
     """One drawing: the file of its mask, and the class of its pixels (`ERASED`: none)."""
 
     path: Path
     value: int
-
-
-# ---------------------------------------------------------------------------------------------------- files
-
-
-def write_layer(path: Path, blocks: Iterable[tuple[Block, Mask]]) -> LayerInfo:
-    """Write the mask of a layer; the file appears when it is whole.
-
-    Parameters
-    ----------
-    path : Path
-        A file that ends in ``.npz``, in a folder that is there.
-    blocks : iterable of (block row, block column), bool array of shape (512, 512)
-        The blocks of level 0 that hold a pixel, as `polygon_blocks` and `region_blocks` give them.
-
-    Raises
-    ------
-    InvalidArgumentError
-        If there is no pixel, or there are more than 2,048 blocks.
-    StorageFullError
-        If the disk is full.
-    """
-    members: dict[str, NDArray[np.uint8]] = {}
-    pixels, bounds, pixel = 0, (2**31, 2**31, 0, 0), (0, 0)
-    for (row, col), mask in blocks:
-        if len(members) == MAX_BLOCKS:
-            raise InvalidArgumentError(
-                f"The shape reaches over more than {MAX_BLOCKS:,} blocks of {BLOCK} x {BLOCK} pixels; draw it in parts."
-            )
-        members[f"{row}_{col}"] = np.packbits(mask)
-        rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if not pixels:
-            pixel = (row * BLOCK + int(rows[0]), col * BLOCK + int(np.flatnonzero(mask[rows[0]])[0]))
-        pixels += int(mask.sum())
-        top, left = row * BLOCK, col * BLOCK
-        bounds = (
-            min(bounds[0], top + int(rows[0])),
-            min(bounds[1], left + int(cols[0])),
-            max(bounds[2], top + int(rows[-1]) + 1),
-            max(bounds[3], left + int(cols[-1]) + 1),
-        )
-    if not pixels:
-        raise InvalidArgumentError(
-            "The shape holds the center of no pixel of the scene; draw it larger, and over the image."
-        )
-    with drafts(path) as (draft,), writing(path):
-        np.savez_compressed(draft, **members)  # type: ignore[arg-type]
-    return LayerInfo(pixels, bounds, pixel, _blocks_of(members))
-
-
-def _blocks_of(names: Iterable[str]) -> tuple[Block, ...]:
-    return tuple(sorted((int(row), int(col)) for row, _, col in (name.partition("_") for name in names)))
-
-
-@lru_cache(maxsize=16_384)
-def layer_blocks(path: Path) -> tuple[Block, ...]:
-    """Blocks of level 0 in which a layer has pixels, row by row; StoreError where its file is gone."""
-    with _opened(path) as file:
-        return _blocks_of(file.files)
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return np.load(path)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise StoreError(
-            "What was drawn by hand cannot be read any more; undo it, or restore the server's data folder."
-        ) from error
-
-
-def _mask(path: Path, block: Block) -> Mask:
-    with _opened(path) as file:
-        bits = file[f"{block[0]}_{block[1]}"]
-    return np.unpackbits(bits, count=BLOCK * BLOCK).reshape(BLOCK, BLOCK).astype(np.bool_)
 
 
 def covered_pixels(path: Path, above: Sequence[Path]) -> list[int]:
@@ -152,10 +66,10 @@ def covered_pixels(path: Path, above: Sequence[Path]) -> list[int]:
     mine = set(layer_blocks(path))
     shared = {index: mine.intersection(layer_blocks(other)) for index, other in enumerate(above)}
     for block in sorted(set().union(*shared.values())):
-        is_open = _mask(path, block)
+        is_open = read_mask(path, block)
         for index, other in enumerate(above):
             if block in shared[index] and is_open.any():
-                covered = _mask(other, block) & is_open
+                covered = read_mask(other, block) & is_open
                 counts[index] += int(covered.sum())
                 is_open &= ~covered
     return counts
@@ -223,7 +137,7 @@ class Overrides:
             return known
         below = _kept.get(block, layers[:-1]) if layers else None
         if below is not None:  # one more layer was drawn
-            values = np.where(_mask(layers[-1].path, block), np.uint8(layers[-1].value), below)
+            values = np.where(read_mask(layers[-1].path, block), np.uint8(layers[-1].value), below)
         else:
             values = _stacked(block, layers)
         return _kept.put(block, layers, values)
@@ -254,19 +168,25 @@ class Overrides:
                     continue
                 mine = slice(*np.searchsorted(block_rows, (block_row, block_row + 1)))
                 own = slice(*np.searchsorted(block_cols, (block_col, block_col + 1)))
-                values = self.block(block_row, block_col)
-                out[mine, own] = values[np.ix_(rows[mine] % BLOCK, cols[own] % BLOCK)]
+                block, layers = (block_row, block_col), self.blocks[block_row, block_col]
+                within = np.ix_(rows[mine] % BLOCK, cols[own] % BLOCK)
+                known = _kept.get(block, layers)
+                # Where few of its pixels are wanted, a block need not be put together as a whole.
+                is_sparse = 4 * len(within[0]) < BLOCK
+                if known is None and not is_sparse:
+                    known = self.block(*block)
+                out[mine, own] = _stacked(block, layers, within) if known is None else known[within]
         return out
 
 
-def _stacked(block: Block, layers: Sequence[Layer]) -> Values:
-    """From the top down, since what is covered need not be read."""
-    values = np.zeros((BLOCK, BLOCK), np.uint8)
-    is_open = np.ones((BLOCK, BLOCK), np.bool_)
+def _stacked(block: Block, layers: Sequence[Layer], within: Any = np.s_[:, :]) -> Values:
+    """Values of a block, or of some of its pixels: from the top down, since what is covered need not be read."""
+    is_open = np.ones((BLOCK, BLOCK), np.bool_)[within]
+    values = np.zeros(is_open.shape, np.uint8)
     for layer in reversed(layers):
-        mask = _mask(layer.path, block) & is_open
+        mask = read_mask(layer.path, block)[within] & is_open
         values[mask] = layer.value
-        is_open &= ~mask
+        is_open = is_open & ~mask
         if not is_open.any():
             break
     return values

@@ -94,7 +94,7 @@ def delete_project(project: Project) -> None:
     scene_id, drawn = project.scene_id, unpack_drawn(project.overrides)
     project.delete()
     if drawn:
-        transaction.on_commit(lambda: _free_overrides(scene_id, {f"{one.token}.npz" for one in drawn}))
+        transaction.on_commit(lambda: _free_overrides(scene_id, {f"{one.token}.mask" for one in drawn}))
 
 
 def _free_overrides(scene_id: int, names: set[str]) -> None:
@@ -186,7 +186,7 @@ def _unused_overrides(folder: Path) -> Iterator[Path]:
 def _used_overrides() -> set[str]:
     """Names of the masks that some project speaks of."""
     return {
-        f"{one.token}.npz"
+        f"{one.token}.mask"
         for packed in Project.objects.exclude(overrides=[]).values_list("overrides", flat=True)
         for one in unpack_drawn(packed)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from segmentation import masks
 from segmentation import overrides as module
 from segmentation.errors import InvalidArgumentError, StoreError
 from segmentation.overrides import (
@@ -13,6 +14,7 @@ from segmentation.overrides import (
     Layer,
     Overrides,
     count_overrides,
+    covered_pixels,
     layer_blocks,
     polygon_blocks,
     sampled_pixels,
@@ -43,7 +45,7 @@ DRAWN = [
 def layers(tmp_path):
     made = []
     for index, (box, value) in enumerate(DRAWN):
-        path = tmp_path / f"{index}.npz"
+        path = tmp_path / f"{index}.mask"
         info = write_layer(path, polygon_blocks(rectangle(*box), SHAPE))
         assert info.bounds == box
         assert info.pixel == box[:2]
@@ -84,7 +86,7 @@ def test_one_more_layer_gives_what_all_of_them_give(layers, monkeypatch):
 
 
 def test_covered_layers_are_not_read(layers, tmp_path):
-    whole = tmp_path / "whole.npz"
+    whole = tmp_path / "whole.mask"
     write_layer(whole, polygon_blocks(rectangle(0, 0, BLOCK, BLOCK), SHAPE))
     stack = Overrides(SHAPE, [layers[0], Layer(whole, 9)])
     assert layer_blocks(layers[0].path)  # known from before
@@ -135,17 +137,17 @@ def test_a_block_beyond_the_scene_is_refused(layers):
 
 def test_a_shape_without_a_pixel_is_refused_and_leaves_nothing(tmp_path):
     with pytest.raises(InvalidArgumentError, match="the center of no pixel"):
-        write_layer(tmp_path / "none.npz", polygon_blocks(rectangle(10.6, 10.6, 10.9, 10.9), SHAPE))
-    assert list(tmp_path.glob("**/*.npz*")) == []
+        write_layer(tmp_path / "none.mask", polygon_blocks(rectangle(10.6, 10.6, 10.9, 10.9), SHAPE))
+    assert list(tmp_path.glob("**/*.mask*")) == []
 
 
 def test_a_shape_over_too_many_blocks_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MAX_BLOCKS", 3)
+    monkeypatch.setattr(masks, "MAX_BLOCKS", 3)
     with pytest.raises(
         InvalidArgumentError, match="more than 3 blocks of 512 x 512 pixels; draw it in parts"
     ):
-        write_layer(tmp_path / "large.npz", polygon_blocks(rectangle(0, 0, *SHAPE), SHAPE))
-    assert list(tmp_path.glob("**/*.npz*")) == []
+        write_layer(tmp_path / "large.mask", polygon_blocks(rectangle(0, 0, *SHAPE), SHAPE))
+    assert list(tmp_path.glob("**/*.mask*")) == []
 
 
 @pytest.mark.parametrize("crs", ["EPSG:32633", None])
@@ -177,3 +179,34 @@ def test_counts_are_those_of_the_pixels(layers, tmp_path, crs, aoi):
         assert np.isnan(counts.area_m2).all()
     else:
         assert counts.area_m2 == pytest.approx([area for _, area in expected.values()])
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:5], lambda data: b"X" + data[1:], lambda data: data[:-20]]
+)
+def test_a_damaged_mask_is_told(tmp_path, damage):
+    path = tmp_path / "one.mask"
+    write_layer(path, polygon_blocks(rectangle(100, 100, 900, 700), SHAPE))
+    path.write_bytes(damage(path.read_bytes()))
+    masks._index.cache_clear()
+    with pytest.raises(StoreError, match="drawn by hand cannot be read"):
+        Overrides(SHAPE, [Layer(path, 1)]).read(0, 0, *SHAPE)
+
+
+def test_whole_blocks_take_no_room(tmp_path):
+    path = tmp_path / "whole.mask"
+    info = write_layer(path, polygon_blocks(rectangle(0, 0, 2 * BLOCK, 2 * BLOCK), SHAPE))
+    assert info.blocks == ((0, 0), (0, 1), (1, 0), (1, 1))
+    assert path.stat().st_size < 100
+    assert (Overrides(SHAPE, [Layer(path, 5)]).block(1, 1) == 5).all()
+
+
+def test_pixels_under_others_are_counted_once(layers):
+    own, *above = [layer.path for layer in layers]
+    values = np.zeros(SHAPE, int)
+    for index, ((top, left, bottom, right), _) in enumerate(DRAWN[1:][::-1]):
+        values[top:bottom, left:right] = len(DRAWN) - 1 - index
+    (top, left, bottom, right), _ = DRAWN[0]
+    inside = values[top:bottom, left:right]
+    assert covered_pixels(own, above) == [int((inside == number).sum()) for number in (1, 2, 3)]
+    assert covered_pixels(own, []) == []

@@ -55,7 +55,7 @@ def overrides_folder(scene_id: int) -> Path:
 
 
 def override_file(scene_id: int, token: str) -> Path:
-    return overrides_folder(scene_id) / f"{token}.npz"
+    return overrides_folder(scene_id) / f"{token}.mask"
 
 
 def overrides_key(project: Project, drawn: Iterable[Drawn] | None = None) -> OverridesKey:

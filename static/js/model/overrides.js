@@ -31,7 +31,8 @@ export class OverrideIndex {
 
     /** @returns {{version: number, drawn: boolean}} of a block of a level: as new as the newest block under it */
     stateOf(level, row, col) {
-        return this.#at(level).get(`${row},${col}`) ?? { version: 0, drawn: false };
+        const { version, drawn } = this.#at(level).get(`${row},${col}`) ?? { version: 0, drawn: false };
+        return { version, drawn };
     }
 
     get isEmpty() {

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rasterio.features import rasterize
 
-from segmentation.overrides import layer_blocks
+from segmentation import masks
 from segmentation.pyramid import reduce_once
 from tests.webapp import scenario
 from webapp import actions, quotas, storage
@@ -318,14 +318,14 @@ def test_the_sweep_takes_masks_that_no_project_has(project):
     draw(project, box(0, 0, 90, 90))
     undo(project)  # may be redone
     kept = override_file(project.scene_id, state_of(project).overrides[0].token)
-    lost = kept.with_name("lost.npz")
+    lost = kept.with_name("lost.mask")
     lost.write_bytes(b"x")
-    young = kept.with_name("young.npz")
+    young = kept.with_name("young.mask")
     young.write_bytes(b"x")
     for file in (kept, lost):
         os.utime(file, (0, 0))
     orphans, _ = storage.sweep()
-    assert [orphan.path.name for orphan in orphans] == ["lost.npz"]
+    assert [orphan.path.name for orphan in orphans] == ["lost.mask"]
     assert kept.exists()
     assert young.exists()
     assert not lost.exists()
@@ -335,7 +335,7 @@ def test_a_lost_mask_does_not_keep_the_project_from_opening(project, signed_in):
     draw(project, box(0, 0, 90, 90))
     file = override_file(project.scene_id, state_of(project).overrides[0].token)
     file.unlink()
-    layer_blocks.cache_clear()
+    masks._index.cache_clear()
     assert events.project_state(now(project), project.owner)["overrides"]["blocks"] == []
     response = signed_in.get(f"/api/projects/{project.pk}/export.geojson")
     assert response.status_code == 409
