@@ -29,6 +29,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 def projects(request: HttpRequest) -> HttpResponse:
     config = {
+        "user": request.user.username,
         "maxUploadBytes": settings.MAX_UPLOAD_BYTES,
         "quotaBytes": settings.QUOTA_BYTES,
         "suffixes": SUFFIXES,

@@ -47,6 +47,7 @@ import { overlayPanel } from "./panels/overlay.js";
 import { peoplePanel } from "./panels/people.js";
 import { placePanel, sceneBounds } from "./panels/place.js";
 import { Presence } from "./presence.js";
+import { followRole, sharing } from "./roles.js";
 import { segmentationsPanel } from "./panels/segmentations.js";
 import { splitPanel } from "./panels/split.js";
 import { statusPanel } from "./panels/status.js";
@@ -88,6 +89,7 @@ examplesPanel(state, examples);
 versionsPanel(state, versions, viewing, comparePanel(state, versions, viewing));
 watchLosses(state, sync);
 const help = helpPanel();
+sharing(state);
 
 /** Everything that needs to know the scene; made once, when the first state is there. */
 function buildMap() {
@@ -290,6 +292,7 @@ page.ready = new Promise((resolve, reject) => {
 });
 page.ready.catch(() => {}); // told above, as a message
 exposeForTests(page);
+followRole(state, sync, () => page.parts?.tools);
 
 sync.on("failed", toastError);
 sync.on("completion-failed", ({ message }) => toast(`The map could not be completed. ${message}`, { kind: "danger" }));

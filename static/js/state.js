@@ -3,11 +3,11 @@
  * browser alone decides (cut, mode, active class). Emits changes; knows no DOM, GL or network.
  *
  * Events: "state" (all anew), "classes", "table" (class of leaves), "clusters" (cut or tree), "mode", "active", "aoi",
- * "project", "segmentations", "progress", "statistics", "history" (undo, redo, pending), "completion" (settings of the
+ * "project", "members" (who takes part, and one's own role), "segmentations", "progress", "statistics", "history" (undo, redo, pending), "completion" (settings of the
  * completed map), "prediction" (the decoder's table), "splits" (which leaves there are), "split" (one being tried out), "overrides" (what
  * was drawn by hand), "counts" (how much of it there is).
  */
-import { extentsByClass, prefixSums } from "./model/areas.js";
+import { extentsByClass, withSums } from "./model/areas.js";
 import { liveClasses } from "./model/classes.js";
 import { Clusters } from "./model/clusters.js";
 import { classOfLeaf, completedTable, DEFAULT_COMPLETION, fitted } from "./model/completion.js";
@@ -28,6 +28,8 @@ export class ProjectState extends Emitter {
     project = null;
     scene = null;
     user = "";
+    role = ""; // "viewer", "editor" or "owner"
+    members = []; // [{id, name, color, role}]
     segmentation = null;
     segmentations = [];
     offered = null;
@@ -53,7 +55,7 @@ export class ProjectState extends Emitter {
     #splits = NO_SPLITS;
     #clicks = [];
     #ownClicks = new Map(); // client id of a command that waits -> its click
-    overrides = new OverrideIndex(); // which blocks were drawn on by hand
+    #overrides = new OverrideIndex(); // which blocks were drawn on by hand
     overrideCounts = null; // of their pixels by leaf
     viewed = null; // an earlier state that is looked at
     splitPreview = null; // {parts: ranges of each, trial: {leaf, first, n} or null}: a split that is being tried out
@@ -71,6 +73,8 @@ export class ProjectState extends Emitter {
         this.project = message.project;
         this.scene = message.scene;
         this.user = message.user;
+        this.role = message.role;
+        this.members = message.members;
         this.segmentation = message.segmentation;
         this.segmentations = message.segmentations;
         this.offered = message.offered;
@@ -80,7 +84,7 @@ export class ProjectState extends Emitter {
         this.#table = table;
         this.#completion = message.completion ?? DEFAULT_COMPLETION;
         this.#clicks = clicksAfter([], { all: message.clicks ?? [] });
-        this.overrides = new OverrideIndex(message.overrides ?? NO_OVERRIDES);
+        this.#overrides = new OverrideIndex(message.overrides ?? NO_OVERRIDES);
         const changedSplits = this.#takeSplits(
             message.splits ?? { ...NO_SPLITS, version: message.segmentation?.version ?? 0 },
         );
@@ -98,6 +102,13 @@ export class ProjectState extends Emitter {
         for (const event of [...events, "overrides"]) this.emit(event);
         if (changedSplits) this.emit("splits");
         if (this.tree) this.emit("clusters");
+        this.emit("members");
+    }
+
+    /** Somebody joined, left, or has another role; one's own role comes with a whole state. */
+    setMembers(members) {
+        this.members = members;
+        this.emit("members");
     }
 
     /** @returns {boolean} whether other leaves are there now */
@@ -143,7 +154,7 @@ export class ProjectState extends Emitter {
         this.#clicks = clicksAfter(this.#clicks, event.clicks);
         if (event.splits || settled?.type === "cluster.split") this.#refine();
         if (event.classes) this.#classes = event.classes;
-        if (event.overrides) this.overrides = this.overrides.after(event.overrides);
+        if (event.overrides) this.#overrides = this.#overrides.after(event.overrides);
         if (event.project) this.project = { ...this.project, ...event.project };
         if (event.project?.completion) this.#completion = event.project.completion;
         this.#forgetTables();
@@ -205,13 +216,7 @@ export class ProjectState extends Emitter {
     }
 
     setStatistics(statistics) {
-        const values = statistics.areaM2 ?? statistics.pixels;
-        this.statistics = {
-            ...statistics,
-            values,
-            inArea: statistics.areaM2 !== null, // m², else pixels
-            valueSums: prefixSums(values),
-        };
+        this.statistics = withSums(statistics);
         this.emit("statistics");
     }
 
@@ -339,6 +344,10 @@ export class ProjectState extends Emitter {
         return drawn ? { class: drawn, source: "override", certainty: 1 } : this.classOfLeaf(leaf);
     }
 
+    get overrides() {
+        return this.viewed?.overrides ?? this.#overrides;
+    }
+
     get aoi() {
         return this.viewed ? this.viewed.aoi : aoiAfter(this.project?.aoi ?? null, this.pending);
     }
@@ -375,6 +384,7 @@ export class ProjectState extends Emitter {
     /** Show an earlier state (see viewing.js) in place of now; null ends it. */
     setViewed(viewed) {
         this.viewed = viewed;
+        this.overrideCounts = null;
         this.#forgetTables();
         this.#keepActiveClass();
         for (const event of ["classes", "table", "aoi", "prediction", "overrides", "viewed"]) this.emit(event);

@@ -72,6 +72,9 @@ export class Sync extends Emitter {
             case "segmentations.changed":
                 this.state.setSegmentations(message.segmentations, message.offered);
                 break;
+            case "members.changed":
+                this.state.setMembers(message.members);
+                break;
             case "statistics.changed":
                 this.emit("statistics", message);
                 break;

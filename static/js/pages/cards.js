@@ -6,9 +6,11 @@ import {formatAgo, formatBytes, formatScene} from "./format.js";
 /**
  * @param {object} project as in GET /api/projects
  * @param {object|undefined} scene its scene
+ * @param {string} me name of whoever looks at it
  * @param {{rename: Function, duplicate: Function, remove: Function}} actions
  */
-export function projectCard(project, scene, actions) {
+export function projectCard(project, scene, me, actions) {
+    const isOwner = project.role === "owner";
     const by = project.updated_by ? ` by ${project.updated_by}` : "";
     const edited = h("time", {
         datetime: project.updated_at, title: new Date(project.updated_at).toLocaleString(),
@@ -19,20 +21,31 @@ export function projectCard(project, scene, actions) {
         h("div", {class: "card-body"},
             h("a", {class: "card-title", href: project.url, "data-testid": "project-open", text: project.name}),
             h("p", {class: "card-facts"}, edited),
-            h("p", {class: "card-facts", text: scene ? scene.name : ""})),
+            h("p", {class: "card-facts", text: scene ? scene.name : ""}),
+            sharedFact(project, me)),
         h("div", {class: "card-actions"},
             h("a", {class: "button small", href: project.url, tabindex: -1}, icon("map"), "Open"),
             h("span", {class: "grow"}),
-            iconButton("pencil", `Rename ${project.name}`, "project-rename", () => actions.rename(project)),
+            iconButton("share", `Share ${project.name}`, "project-share", () => actions.share(project)),
+            isOwner ? iconButton("pencil", `Rename ${project.name}`, "project-rename", () => actions.rename(project)) : null,
             iconButton("copy", `Duplicate ${project.name}`, "project-duplicate", () => actions.duplicate(project)),
-            iconButton("trash", `Delete ${project.name}`, "project-delete", () => actions.remove(project), "danger-hover")));
+            isOwner ? iconButton("trash", `Delete ${project.name}`, "project-delete", () => actions.remove(project), "danger-hover") : null));
+}
+
+/** Whose project it is and what one may do there, where others take part. */
+function sharedFact({owner, role, members}, me) {
+    if (members < 2) return null;
+    const whose = owner.name === me ? "Yours" : `${owner.name}’s`;
+    const part = owner.name === me ? "" : `, you are ${role === "viewer" ? "a viewer" : `an ${role}`}`;
+    return h("p", {class: "card-facts", "data-testid": "project-shared", text: `${whose}${part} · ${members} members`});
 }
 
 /**
  * @param {object} scene as in GET /api/scenes
  * @param {{open: Function, rename: Function, remove: Function}} actions
  */
-export function sceneCard(scene, actions) {
+export function sceneCard(scene, me, actions) {
+    const isOwn = scene.owner.name === me;
     const ready = scene.state === "ready";
     const body = h("div", {class: "card-body"}, h("span", {class: "card-title", text: scene.name}));
     if (ready) {
@@ -40,6 +53,7 @@ export function sceneCard(scene, actions) {
             h("p", {class: "card-facts", text: formatScene(scene.info)}),
             h("p", {class: "card-facts", text: `${formatBytes(scene.size_bytes)} · added ${formatAgo(scene.created_at)}`}));
         if (scene.message) body.append(h("p", {class: "card-facts", text: scene.message}));
+        if (!isOwn) body.append(h("p", {class: "card-facts", "data-testid": "scene-owner", text: `Belongs to ${scene.owner.name}`}));
         if (scene.attribution) body.append(h("p", {class: "card-facts", text: scene.attribution}));
     } else if (scene.state === "failed") {
         body.append(h("p", {class: "card-message", role: "alert", "data-testid": "upload-error", text: scene.message}));
@@ -57,8 +71,8 @@ export function sceneCard(scene, actions) {
                 "aria-label": `Start a project on ${scene.name}`,
             }, icon("plus"), "Start a project") : null,
             h("span", {class: "grow"}),
-            iconButton("pencil", `Rename ${scene.name}`, "scene-rename", () => actions.rename(scene)),
-            iconButton("trash", `Delete ${scene.name}`, "scene-delete", () => actions.remove(scene), "danger-hover")));
+            isOwn ? iconButton("pencil", `Rename ${scene.name}`, "scene-rename", () => actions.rename(scene)) : null,
+            isOwn ? iconButton("trash", `Delete ${scene.name}`, "scene-delete", () => actions.remove(scene), "danger-hover") : null));
 }
 
 function stateBadge(scene) {

@@ -1,6 +1,7 @@
 /** The projects page: wires lists, dialogs and uploads to REST. */
 
 import {del, get, patch, post} from "../api.js";
+import {SharingDialog} from "../panels/sharing.js";
 import {toast, toastError} from "../toast.js";
 import {projectCard, sceneCard} from "./cards.js";
 import {closeOnBackdrop, confirmDialog, promptDialog} from "./dialogs.js";
@@ -47,8 +48,8 @@ async function poll() {
 
 function show(storage) {
     const scenesById = new Map(scenes.map((scene) => [scene.id, scene]));
-    replaceCards(lists.projects, projects, "project", (project) => projectCard(project, scenesById.get(project.scene), projectActions));
-    replaceCards(lists.scenes, scenes, "scene", (scene) => sceneCard(scene, sceneActions));
+    replaceCards(lists.projects, projects, "project", (project) => projectCard(project, scenesById.get(project.scene), config.user, projectActions));
+    replaceCards(lists.scenes, scenes, "scene", (scene) => sceneCard(scene, config.user, sceneActions));
     byId("projects-empty").hidden = projects.length > 0;
     newProject.disabled = !scenes.some((scene) => scene.state === "ready");
     newProject.title = newProject.disabled ? "Bring a scene first" : "";
@@ -101,7 +102,11 @@ async function openScene(scene, name = scene.name) {
     }
 }
 
+const refreshOrTell = () => refresh().catch(toastError);
+const sharing = new SharingDialog(config.user, {onChange: refreshOrTell, onLeave: refreshOrTell});
+
 const projectActions = {
+    share: (project) => sharing.open(project),
     rename: (project) => rename("project", project),
     duplicate: (project) => act(async () => {
         const copy = await post(`/api/projects/${project.id}/duplicate`);
@@ -125,8 +130,8 @@ const sceneActions = {
         const sure = scene.state === "failed" || await confirmDialog({
             title: `Delete ${scene.name}?`,
             text: users.length
-                ? `The image, its segmentations and ${users.length === 1 ? "this project" : "these projects"} are lost for good:`
-                : "The image and its segmentations are lost for good.",
+                ? `The image, its segmentations and ${users.length === 1 ? "this project" : "these projects"} are lost for good, and those of other people on it:`
+                : "The image and its segmentations are lost for good, and projects that other people may have on it.",
             items: users,
             action: users.length ? "Delete all" : "Delete scene",
         });

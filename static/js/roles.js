@@ -1,0 +1,86 @@
+/** What one's role lets one do on the map page: a viewer sees everything live, and the controls that change things rest. */
+import { viewerSentence } from "./model/members.js";
+import { byTestId, setMessage } from "./panels/dom.js";
+import { SharingDialog } from "./panels/sharing.js";
+
+// Test ids of what changes the project; some are made anew with each change of a list.
+const CHANGES = [
+    "tool-paint", "tool-stroke", "tool-stroke-against", "draw-open", "split-open", "undo", "redo",
+    "complete", "threshold",
+    "class-add", "class-add-name", "class-name", "class-color", "class-up", "class-down", "class-delete", "class-merge",
+    "legend-open", "examples-import", "example-remove", "aoi-draw", "aoi-upload", "aoi-clear",
+    "segmentation-new", "segmentation-adopt", "segmentation-delete", "segmentation-offer-adopt", "progress-cancel",
+    "version-save", "history-restore",
+];
+const SELECTOR = CHANGES.map((id) => `[data-testid="${id}"]`).join(",");
+
+/** Keeps the controls of a viewer switched off, whatever switches them on. */
+class Resting {
+    #titles = new Map(); // element -> its own title
+    #observer = new MutationObserver(() => this.#rest());
+    #reason = "";
+
+    /** @param {string} reason why nothing can be changed; "" where it can */
+    use(reason) {
+        if (reason === this.#reason) return;
+        const before = this.#reason;
+        this.#reason = reason;
+        if (reason) {
+            this.#rest();
+            const what = { subtree: true, childList: true, attributes: true, attributeFilter: ["disabled"] };
+            if (!before) this.#observer.observe(document.body, what);
+            return;
+        }
+        this.#observer.disconnect();
+        for (const [element, title] of this.#titles) {
+            element.disabled = false;
+            element.title = title;
+        }
+        this.#titles.clear();
+    }
+
+    #rest() {
+        for (const element of this.#titles.keys()) if (!element.isConnected) this.#titles.delete(element);
+        for (const element of document.querySelectorAll(SELECTOR)) {
+            if (!this.#titles.has(element)) this.#titles.set(element, element.title);
+            if (!element.disabled) element.disabled = true;
+            if (element.title !== this.#reason) element.title = this.#reason;
+        }
+    }
+}
+
+/**
+ * @param {import("./state.js").ProjectState} state
+ * @param {import("./sync.js").Sync} sync
+ * @param {import("./tools.js").Tools | null} tools
+ */
+export function followRole(state, sync, getTools) {
+    const resting = new Resting();
+    const isViewer = () => state.role === "viewer";
+    const before = sync.refusal;
+    sync.refusal = (fields) => (isViewer() ? viewerSentence(state.members) : (before?.(fields) ?? ""));
+
+    function show() {
+        const reason = isViewer() ? viewerSentence(state.members) : "";
+        const wasViewer = document.body.classList.contains("is-viewer");
+        document.body.classList.toggle("is-viewer", isViewer());
+        setMessage(byTestId("viewer-notice"), reason);
+        resting.use(reason);
+        if (isViewer() && !wasViewer) getTools()?.setTool("pan");
+        // The panels know best which of their controls are of use now.
+        if (wasViewer && !isViewer()) for (const event of ["history", "classes", "segmentations", "aoi", "completion"]) state.emit(event);
+    }
+    state.on("members", show);
+}
+
+/** The button that opens the dialog of who takes part. */
+export function sharing(state) {
+    let dialog = null;
+    const open = () => {
+        if (!state.project) return;
+        dialog ??= new SharingDialog(state.user, { onLeave: () => location.assign("/projects/") });
+        dialog.open(state.project);
+    };
+    byTestId("share-open").addEventListener("click", open);
+    state.on("members", () => dialog?.isOpen && dialog.refresh());
+}
