@@ -12,9 +12,9 @@ import { liveClasses } from "./model/classes.js";
 import { Clusters } from "./model/clusters.js";
 import { classOfLeaf, completedTable, DEFAULT_COMPLETION, fitted } from "./model/completion.js";
 import { Emitter } from "./model/emitter.js";
-import { aoiAfter, classesAfter, completionAfter, sequence, tableAfter } from "./model/history.js";
+import { aoiAfter, classesAfter, completionAfter, eventsFor, sequence, tableAfter } from "./model/history.js";
 import { paletteOf } from "./model/lookup.js";
-import { besideOverrides, NO_OVERRIDES, OverrideIndex, shownClasses } from "./model/overrides.js";
+import { besideOverrides, countsFor, NO_OVERRIDES, OverrideIndex, shownClasses } from "./model/overrides.js";
 import { withChanges } from "./model/ranges.js";
 import { clicksAfter, extendTable, NO_SPLITS, painted, splitsAfter } from "./model/splits.js";
 import { clampCut } from "./model/tree.js";
@@ -264,18 +264,10 @@ export class ProjectState extends Emitter {
     }
 
     #emitFor(commands) {
-        const types = commands.map(({ type }) => type);
         this.#forgetTables();
         this.#keepActiveClass();
-        if (types.some((type) => type.startsWith("class."))) this.emit("classes");
-        if (types.some((type) => type.startsWith("leaves.") || type.startsWith("class."))) this.emit("table");
-        if (types.includes("aoi.set")) this.emit("aoi");
-        if (types.includes("cluster.split")) {
-            this.#refine();
-            this.emit("clusters");
-        }
-        if (types.includes("completion.set")) this.emit("completion");
-        this.emit("history");
+        if (commands.some(({ type }) => type === "cluster.split")) this.#refine();
+        for (const event of eventsFor(commands)) this.emit(event);
     }
 
     // ---- what is shown -------------------------------------------------------------------------------------------
@@ -334,11 +326,7 @@ export class ProjectState extends Emitter {
         return shownClasses(this.allClasses);
     }
 
-    /**
-     * The class of a pixel: what was drawn there, else that of its leaf.
-     * @param {number} value of the overrides
-     * @returns {{class: number, source: "override" | "assigned" | "predicted" | null, certainty: number} | null}
-     */
+    /** As classOfLeaf, with `value` of the overrides, which lie over it; their `source` is "override". */
     classOfPixel(leaf, value) {
         const drawn = leaf === null ? 0 : this.shownClasses[value];
         return drawn ? { class: drawn, source: "override", certainty: 1 } : this.classOfLeaf(leaf);
@@ -415,9 +403,7 @@ export class ProjectState extends Emitter {
     /** Area and share of every class, `predicted` of it by the decoder; number 0 stands for "unlabelled". */
     classExtents() {
         if (!this.statistics || this.statistics.values.length !== (this.table?.length ?? 0)) return null;
-        const { segmentation, overrideCounts: counts } = this;
-        const fits = counts?.segmentation === segmentation?.id && counts.leavesVersion === (segmentation?.version ?? 0);
-        const drawn = fits ? besideOverrides(this.statistics, counts, this.shownClasses) : null;
+        const drawn = besideOverrides(this.statistics, countsFor(this.overrideCounts, this.segmentation), this.shownClasses);
         return extentsByClass(this.statistics, this.completedTable, this.table, this.palette, drawn);
     }
 

@@ -40,6 +40,19 @@ export function classesAfter(classes, pending) {
     return shown;
 }
 
+/** Which of the state's events commands mean while they wait, in the order in which they are told. */
+export function eventsFor(commands) {
+    const has = (...starts) => commands.some(({ type }) => starts.some((start) => type.startsWith(start)));
+    const meant = [
+        ["classes", has("class.")],
+        ["table", has("leaves.", "class.")],
+        ["aoi", has("aoi.set")],
+        ["clusters", has("cluster.split")],
+        ["completion", has("completion.set")],
+    ];
+    return [...meant.filter(([, isMeant]) => isMeant).map(([event]) => event), "history"];
+}
+
 /** The area of interest after pending commands. */
 export function aoiAfter(aoi, pending) {
     return pending.reduce((shown, command) => (command.type === "aoi.set" ? command.geometry : shown), aoi);

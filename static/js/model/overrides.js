@@ -111,6 +111,12 @@ export function overrideTexels(shown, palette) {
     return texels;
 }
 
+/** Counts, where they are of the leaves that are shown; else null. */
+export function countsFor(counts, segmentation) {
+    const fits = counts?.segmentation === segmentation?.id && counts?.leavesVersion === (segmentation?.version ?? 0);
+    return fits ? counts : null;
+}
+
 /**
  * What is left of each leaf beside the drawings that show, and what those hold.
  * @param {{values: Float64Array, pixels: Float64Array, inArea: boolean}} statistics of the leaves
