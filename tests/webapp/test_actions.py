@@ -191,7 +191,7 @@ def test_class_names_are_unique_whatever_their_case(project):
     with pytest.raises(ConflictError, match="'Water' already"):
         actions.rename_class(project.owner, project.pk, "r", class_number=2, name="water")
     edit = actions.rename_class(project.owner, project.pk, "r", class_number=1, name="water")
-    assert edit.payload == {"class": 1, "name": "water"}
+    assert edit.payload == {"class": 1, "name": "water", "was": "Water"}
     assert project.classes.get(number=1).name == "water"
 
 

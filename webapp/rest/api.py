@@ -130,7 +130,10 @@ def thumbnail(request: HttpRequest, scene_id: int) -> HttpResponse:
 
 @projects_router.get("")
 def list_projects(request: HttpRequest) -> list[dict[str, Any]]:
-    found = list(projects_of(request.user).annotate(n_others=Count("memberships")))
+    # Counting groups rows, for which Django drops the model's own order.
+    found = list(
+        projects_of(request.user).annotate(n_others=Count("memberships")).order_by("-updated_at", "-id")
+    )
     roles = roles_in(request.user, found)
     return [describe_project(project, roles[project.pk]) for project in found]
 
