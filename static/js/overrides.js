@@ -26,6 +26,12 @@ export class OverrideLoader {
             this.#soon();
             this.count();
         });
+        // Another state of the map was drawn on otherwise, and its versions mean other pixels.
+        state.on("viewed", () => {
+            for (const { level, row, col } of layer.store.all()) layer.dropOverride(level, row, col);
+            this.#soon();
+            this.count();
+        });
         // Their counts are by leaf, inside the area: those of another segmentation, or another area, are others.
         for (const event of ["statistics", "aoi"]) state.on(event, () => this.count());
         this.#fetchCounts = throttled(() => this.#count(), COUNTS_PAUSE);
@@ -64,13 +70,15 @@ export class OverrideLoader {
     }
 
     async #fetch(key, level, row, col, version) {
+        const { viewed } = this.state;
         try {
-            const path = `/api/projects/${this.state.project.id}/overrides/${level}/${row}/${col}?v=${version}`;
+            const then = viewed ? `&state=${viewed.number}` : "";
+            const path = `/api/projects/${this.state.project.id}/overrides/${level}/${row}/${col}?v=${version}${then}`;
             const response = await api.fetchOk("GET", path);
             const block = parseOverrideBlock(await response.arrayBuffer());
             // Somebody may have gone on drawing, or have taken it all back, while it was on its way.
             const now = this.state.overrides.stateOf(level, row, col);
-            if (now.drawn && block.version >= this.layer.store.versionOf(level, row, col)) {
+            if (this.state.viewed === viewed && now.drawn && block.version >= this.layer.store.versionOf(level, row, col)) {
                 this.layer.putOverride(level, row, col, block.version, block.values);
             }
         } catch (error) {
@@ -96,9 +104,12 @@ export class OverrideLoader {
 
     async #count() {
         const asked = this.#counting;
+        const { viewed } = this.state;
         try {
-            const response = await api.fetchOk("GET", `/api/projects/${this.state.project.id}/overrides/statistics`);
-            this.state.setOverrideCounts(parseOverrideCounts(await response.arrayBuffer()));
+            const then = viewed ? `?state=${viewed.number}` : "";
+            const response = await api.fetchOk("GET", `/api/projects/${this.state.project.id}/overrides/statistics${then}`);
+            const counts = parseOverrideCounts(await response.arrayBuffer());
+            if (this.state.viewed === viewed) this.state.setOverrideCounts(counts);
         } catch (error) {
             this.onError(error); // the next edit or statistics ask again
         } finally {

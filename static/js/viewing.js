@@ -2,7 +2,10 @@
 import * as api from "./api.js";
 import { inflate } from "./model/blocks.js";
 import { Emitter } from "./model/emitter.js";
+import { OverrideIndex } from "./model/overrides.js";
 import { extendTable } from "./model/splits.js";
+
+const GONE = 255; // stands for "no class any more"; classes have numbers up to 250
 
 const READ_ONLY = "You are looking at an earlier state of the map. Go back to now to change it, or restore it.";
 
@@ -12,7 +15,8 @@ export class Viewed {
     #splits = null;
 
     /**
-     * @param {object} fields `number`, `at`, `user`, `classes`, `aoi`, `exact`, and `comparison` where two states are compared
+     * @param {object} fields `number`, `at`, `user`, `classes`, `aoi`, `exact`, `overrides`, and `comparison` where two states
+     *     are compared
      * @param {Uint8Array} table class that each leaf shows
      */
     constructor(fields, table) {
@@ -66,7 +70,9 @@ export class Viewing extends Emitter {
     /** Show the map as it was right after edit `number`. */
     async show(number) {
         const body = await this.#ask(number, `/api/projects/${this.state.project.id}/states/${number}`);
-        if (body) this.#set(new Viewed(body, await readTable(body.table)));
+        if (!body) return;
+        const overrides = new OverrideIndex(body.overrides);
+        this.#set(new Viewed({ ...body, overrides }, await readTable(body.table)));
     }
 
     /**
@@ -87,8 +93,13 @@ export class Viewing extends Emitter {
         if (!body) return;
         const table = await readTable(body.table);
         const changed = new Uint8Array(table.length);
-        for (const [low, high] of comparison.leaves) changed.set(table.subarray(low, high), low);
-        this.#set(new Viewed({ ...body, comparison }, changed));
+        for (const [low, high] of comparison.leaves) {
+            for (let leaf = low; leaf < Math.min(high, table.length); leaf++) changed[leaf] = table[leaf] || GONE;
+        }
+        const gone = { number: GONE, name: "No class any more", color: "#ffffff", position: GONE, deleted: false };
+        const classes = changed.includes(GONE) ? [...body.classes, gone] : body.classes;
+        // What was drawn is told by boxes around it: it would hide which leaves have changed.
+        this.#set(new Viewed({ ...body, classes, comparison, overrides: new OverrideIndex() }, changed));
     }
 
     async #ask(number, path) {

@@ -19,11 +19,12 @@ from django.contrib.auth.models import User
 from segmentation import transfer_classes
 from segmentation.changes import ClassMap, count_changes
 from webapp.decoding import completion
+from webapp.editing.drawn import Drawn, version_of
 from webapp.editing.edits import LabelState, ProjectState, Table, class_lookup, pack_table
 from webapp.editing.examples import Example, fold_examples, of_shown, read_log
 from webapp.editing.leaves import LeavesKey, leaves_key, open_leaves
 from webapp.editing.liveness import live_numbers
-from webapp.editing.overrides import OverridesKey, open_overrides, overrides_key
+from webapp.editing.overrides import OverridesKey, block_states, open_overrides, overrides_key
 from webapp.editing.refinements import Refinement
 from webapp.editing.restoring import require_number
 from webapp.editing.snapshots import load_state, read_liveness, state_at
@@ -31,7 +32,18 @@ from webapp.errors import ConflictError
 from webapp.models import Edit, Project, Segmentation
 from webapp.permissions import require_project
 
-__all__ = ["LookedBack", "Past", "Question", "ask", "compare", "describe", "forget_past", "look_back", "pair"]
+__all__ = [
+    "LookedBack",
+    "Past",
+    "Question",
+    "ask",
+    "compare",
+    "describe",
+    "drawn_at",
+    "forget_past",
+    "look_back",
+    "pair",
+]
 
 _KEPT = 16
 
@@ -99,6 +111,11 @@ def ask(user: User, project_id: int, number: int) -> Question:
         project.aoi,
         project.number,
     )
+
+
+def drawn_at(user: User, project_id: int, number: int) -> tuple[Drawn, ...]:
+    """What was drawn by hand right after edit ``number``; errors as for ``ask``."""
+    return ask(user, project_id, number).past.state.overrides
 
 
 def pair(user: User, project_id: int, before: int, after: int | None) -> tuple[Question, Question]:
@@ -179,7 +196,13 @@ def describe(looked: LookedBack) -> dict[str, Any]:
         "exact": looked.is_exact,
         "aoi": state.aoi,
         "completion": {"on": state.completion.on, "threshold": state.completion.threshold},
-        "overrides": len([one for one in state.overrides if one.live]),
+        "overrides": {
+            "version": version_of(state.overrides),
+            "blocks": [
+                [row, col, version, int(is_drawn)]
+                for row, col, version, is_drawn in block_states(past.overrides.scene, state.overrides)
+            ],
+        },
     }
 
 

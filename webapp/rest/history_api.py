@@ -47,7 +47,11 @@ def list_edits(request: HttpRequest, project_id: int, query: Query[EditsQuery]) 
 @router.get("/projects/{project_id}/states/{number}")
 async def get_state(request: HttpRequest, project_id: int, number: int) -> dict[str, Any]:
     question = await database_sync_to_async(timeline.ask)(await request.auser(), project_id, number)
-    return timeline.describe(await _in_pool(partial(timeline.look_back, question)))
+    return await _in_pool(partial(_describe, question))
+
+
+def _describe(question: timeline.Question) -> dict[str, Any]:
+    return timeline.describe(timeline.look_back(question))
 
 
 @router.get("/projects/{project_id}/comparison")

@@ -18,18 +18,26 @@ router = Router(tags=["projects"])
 
 
 @router.get("/projects/{project_id}/overrides/statistics")
-async def get_override_statistics(request: HttpRequest, project_id: int) -> HttpResponse:
-    order = await database_sync_to_async(override_numbers.order_for)(await request.auser(), project_id)
+async def get_override_statistics(
+    request: HttpRequest, project_id: int, state: int | None = None
+) -> HttpResponse:
+    order = await database_sync_to_async(override_numbers.order_for)(await request.auser(), project_id, state)
     packed = await _in_pool(partial(override_numbers.pack_counts, order))
     return _answer(packed, "private, no-store")
 
 
 @router.get("/projects/{project_id}/overrides/{level}/{row}/{col}")
 async def get_override_block(
-    request: HttpRequest, project_id: int, level: int, row: int, col: int, v: int = 0
+    request: HttpRequest,
+    project_id: int,
+    level: int,
+    row: int,
+    col: int,
+    v: int = 0,
+    state: int | None = None,
 ) -> HttpResponse:
     asked = await database_sync_to_async(override_numbers.question_for)(
-        await request.auser(), project_id, level, row, col
+        await request.auser(), project_id, level, row, col, state
     )
     packed = await _in_pool(partial(override_numbers.block, asked.overrides, asked.version, level, row, col))
     # A block at a version never changes; one that has changed since the browser heard of it is at another.

@@ -16,6 +16,7 @@ from segmentation.overrides import Counts, Layer, Overrides, count_overrides
 from webapp.editing.drawn import unpack_drawn, version_of
 from webapp.editing.leaves import LeavesKey, leaves_key, open_leaves
 from webapp.editing.overrides import OverridesKey, block_version, open_overrides, overrides_key
+from webapp.editing.timeline import drawn_at
 from webapp.errors import ConflictError, MissingError
 from webapp.models import Segmentation
 from webapp.permissions import require_project
@@ -38,15 +39,16 @@ class Order(NamedTuple):
     is_complete: bool
 
 
-def order_for(user: User, project_id: int) -> Order:
-    """ConflictError where the project has no segmentation."""
+def order_for(user: User, project_id: int, state: int | None = None) -> Order:
+    """For now, or right after edit ``state``; ConflictError where the project has no segmentation."""
     project = require_project(user, project_id)
     if project.segmentation is None:
         raise ConflictError("The project has no segmentation yet, so there is nothing to count.")
+    drawn = unpack_drawn(project.overrides) if state is None else drawn_at(user, project_id, state)
     return Order(
         leaves_key(project),
-        overrides_key(project),
-        version_of(unpack_drawn(project.overrides)),
+        overrides_key(project, drawn),
+        version_of(drawn),
         None if project.aoi is None else json.dumps(project.aoi, sort_keys=True),
         project.segmentation.state == Segmentation.State.COMPLETE,
     )
@@ -59,10 +61,13 @@ class Question(NamedTuple):
     version: int  # number of the newest edit that changed it
 
 
-def question_for(user: User, project_id: int, level: int, row: int, col: int) -> Question:
-    """MissingError where the scene has no such block."""
+def question_for(
+    user: User, project_id: int, level: int, row: int, col: int, state: int | None = None
+) -> Question:
+    """For now, or right after edit ``state``; MissingError where the scene has no such block."""
     project = require_project(user, project_id)
-    key, drawn = overrides_key(project), unpack_drawn(project.overrides)
+    drawn = unpack_drawn(project.overrides) if state is None else drawn_at(user, project_id, state)
+    key = overrides_key(project, drawn)
     side = BLOCK << min(max(level, 0), DEEPEST)
     if not (0 <= level <= DEEPEST and 0 <= row * side < key.shape[0] and 0 <= col * side < key.shape[1]):
         raise MissingError(f"The scene has no block {row}, {col} at level {level}.")

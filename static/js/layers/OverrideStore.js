@@ -74,6 +74,11 @@ export class OverrideStore {
         }
     }
 
+    /** @returns {{level: number, row: number, col: number}[]} every block of which something is known */
+    all() {
+        return [...this.#entries.values()].map(({ level, row, col }) => ({ level, row, col }));
+    }
+
     /** Value of a texel. */
     valueAt(level, row, col, texelRow, texelCol) {
         const entry = this.#entries.get(blockKey(level, row, col));

@@ -24,6 +24,12 @@ export function prefixSums(values) {
     return sums;
 }
 
+/** Statistics with the running sums of their `values`: m² where they are known, else pixels. */
+export function withSums(statistics) {
+    const values = statistics.areaM2 ?? statistics.pixels;
+    return { ...statistics, values, inArea: statistics.areaM2 !== null, valueSums: prefixSums(values) };
+}
+
 /** Total of leaves [low, high). */
 export function rangeTotal(sums, low, high) {
     return sums[high] - sums[low];

@@ -5,6 +5,7 @@ import { toast, toastError } from "../toast.js";
 import { ThreadBox } from "./thread.js";
 import { byId, byTestId, el, remembered } from "./dom.js";
 
+const TOP = 64; // CSS pixels that the toolbar takes
 const HINT = "Click the place that the note is about; Esc to stop.";
 
 /**
@@ -50,8 +51,10 @@ export function commentsPanel(state, comments, pins, tools, places) {
         pins.show(threads);
         if (popup?.id) {
             const thread = comments.threadOf(popup.id);
-            if (thread) popup.box.show(thread);
-            else close();
+            if (thread) {
+                popup.box.show(thread);
+                keepInView();
+            } else close();
         }
     }
 
@@ -64,11 +67,21 @@ export function commentsPanel(state, comments, pins, tools, places) {
 
     function openAt(place, id, box) {
         close();
-        const leaflet = L.popup({ className: "note-popup", closeOnClick: false, autoClose: false, minWidth: 260, maxWidth: 300, offset: [0, -24], keepInView: false });
+        const leaflet = L.popup({ className: "note-popup", closeOnClick: false, autoClose: false, minWidth: 260, maxWidth: 300, offset: [0, -24], autoPanPaddingTopLeft: [70, TOP], autoPanPaddingBottomRight: [70, 20] });
         popup = { leaflet, box, id };
         leaflet.setLatLng(places.at(...place)).setContent(box.element).openOn(map);
-        leaflet.on("remove", () => popup?.leaflet === leaflet && closed());
+        leaflet.on("remove", () => {
+            box.element.remove(); // the popup fades out, and two of them would be there meanwhile
+            if (popup?.leaflet === leaflet) closed();
+        });
         box.focus();
+    }
+
+    /** A thread that has grown is under the toolbar; Leaflet's own `update` would take the focus away. */
+    function keepInView() {
+        const inner = popup.leaflet.getElement()?.getBoundingClientRect();
+        const hidden = inner ? map.getContainer().getBoundingClientRect().top + TOP - inner.top : 0;
+        if (hidden > 0) map.panBy([0, -hidden]);
     }
 
     function closed() {

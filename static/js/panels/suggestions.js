@@ -31,7 +31,7 @@ export function suggestionsPanel(state, layer, commands) {
     function question() {
         const { segmentation, number, statistics } = state;
         if (!section.open || !segmentation?.tree_ready || !state.tree) return "";
-        const known = segmentation.state === "complete" ? "" : (statistics?.pixelSums.at(-1) ?? 0);
+        const known = segmentation.state === "complete" ? "" : (statistics?.valueSums.at(-1) ?? 0);
         return [segmentation.id, segmentation.version ?? 0, segmentation.state, number, known].join("/");
     }
 

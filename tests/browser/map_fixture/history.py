@@ -129,7 +129,7 @@ def _state(project: Project, number: int) -> dict[str, Any]:
         "number": number, "at": edit["at"], "user": edit["user"], "kind": edit["kind"], "classes": state["classes"],
         "table": base64.b64encode(zlib.compress(state["table"].tobytes())).decode(), "aoi": state["aoi"],
         "segmentation": project.segmentation()["id"], "exact": True, "completion": {"on": False, "threshold": 0.5},
-        "overrides": 0,
+        "overrides": {"version": 0, "blocks": []},
     }  # fmt: skip
 
 
