@@ -15,12 +15,14 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from webapp.errors import InvalidInputError, LimitError, MissingError, describe
 from webapp.live import broadcast, readings, rooms
 from webapp.live.completion_stream import CompletionStream
+from webapp.live.database import in_database
 from webapp.live.dispatch import Performed, perform
 from webapp.live.event_types import ProjectStateEvent, event
 from webapp.live.feed import SharedEdit
@@ -75,7 +77,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             return
         self.project_id = int(self.scope["url_route"]["kwargs"]["project_id"])
         try:
-            scene_id, person = await database_sync_to_async(readings.entrance)(self.user, self.project_id)
+            scene_id, person = await in_database(readings.entrance)(self.user, self.project_id)
         except MissingError:
             await self.accept()  # a refused handshake could not tell the browser why
             await self.close(code=MISSING)
@@ -116,6 +118,18 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self._beat(),
         ):
             self._start(work)
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels has it, but for a look at the database first, behind which each word would wait in line."""
+        handler = getattr(self, get_handler_name(message), None)
+        if handler is None:
+            raise ValueError(f"No handler for message type {message['type']}")
+        await handler(message)
+
+    async def close(self, code: int | None = None, reason: str | None = None) -> None:
+        if hasattr(self, "outbox"):
+            self.outbox.close()  # a server takes nothing after the word that closes
+        await super().close(code=code, reason=reason)
 
     async def disconnect(self, code: int) -> None:
         for task in self.tasks:
@@ -192,11 +206,13 @@ class ProjectConsumer(AsyncWebsocketConsumer):
                 waits = LimitError("Your split is still being made; undo or redo once it is there.")
                 await self._reject(command.client_id, waits)
             else:
-                await self._perform(command, thread_sensitive=True)
+                await self._perform(command, in_turn=True)
 
-    async def _perform(self, command: EditCommand, thread_sensitive: bool) -> None:
+    async def _perform(self, command: EditCommand, in_turn: bool) -> None:
         try:
-            call = database_sync_to_async(perform, thread_sensitive=thread_sensitive)
+            call = (
+                in_database(perform) if in_turn else database_sync_to_async(perform, thread_sensitive=False)
+            )
             done = await call(self.user, self.project_id, command)
         except Exception as error:
             await self._reject(command.client_id, error)
@@ -210,7 +226,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
                 command.client_id, LimitError("A segmentation is being adopted already; wait for it.")
             )
             return
-        self.adopting = self._start(self._perform(command, thread_sensitive=False))
+        self.adopting = self._start(self._perform(command, in_turn=False))
 
     @property
     def _is_splitting(self) -> bool:
@@ -255,7 +271,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
     async def _want(self, command: WantBlocks) -> None:
         try:
             if command.segmentation not in self.known_segmentations:
-                await database_sync_to_async(readings.require_segmentation_of_project)(
+                await in_database(readings.require_segmentation_of_project)(
                     self.user, self.project_id, command.segmentation
                 )
                 self.known_segmentations.add(command.segmentation)
@@ -309,7 +325,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             await self.asks_role.wait()
             self.asks_role.clear()
             try:
-                listed = await database_sync_to_async(readings.members)(self.user, self.project_id)
+                listed = await in_database(readings.members)(self.user, self.project_id)
             except MissingError:
                 await self.close(code=MISSING)
                 return
@@ -333,7 +349,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
-                number, role = await database_sync_to_async(readings.standing)(
+                number, role = await in_database(readings.standing)(
                     self.user, self.project_id, self.scope.get("session")
                 )
             except MissingError:
@@ -349,7 +365,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
                 await sync_to_async(viewports.tell, thread_sensitive=False)(self.stream.segmentation)
 
     async def _use_leaves(self) -> None:
-        self.splitter.use_leaves(await database_sync_to_async(readings.leaves)(self.user, self.project_id))
+        self.splitter.use_leaves(await in_database(readings.leaves)(self.user, self.project_id))
 
     async def _reject(self, client_id: str | None, error: Exception) -> None:
         problem = describe(error)

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
-from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
 from webapp.decoding.completion import Order, order_of
 from webapp.editing import history
 from webapp.errors import MissingError
 from webapp.live import events
+from webapp.live.database import in_database
 from webapp.live.event_types import event, extended
 from webapp.models import Edit, Project
 
@@ -81,11 +81,11 @@ class Feed:
         first = self._kept[0].number if self._kept else self._read + 1
         if number + 1 >= first:
             return [edit for edit in self._kept if edit.number > number]
-        return await database_sync_to_async(_read_edits)(self._project_id, number, MAX_RESENT)
+        return await in_database(_read_edits)(self._project_id, number, MAX_RESENT)
 
     async def one(self, number: int) -> list[SharedEdit]:
         """The edit of this number."""
-        return await database_sync_to_async(_read_edits)(self._project_id, number - 1, 1)
+        return await in_database(_read_edits)(self._project_id, number - 1, 1)
 
     async def order(self) -> Order:
         """What the decoder is to compute, at least as new as every edit heard of."""
@@ -100,7 +100,7 @@ class Feed:
 
     async def _advance(self, begin: int) -> None:
         heard = self._newest
-        found = await database_sync_to_async(_read_edits)(self._project_id, begin, MAX_RESENT)
+        found = await in_database(_read_edits)(self._project_id, begin, MAX_RESENT)
         if not self._kept or self._kept[-1].number != begin:
             self._kept.clear()
         self._kept.extend(found)
@@ -112,7 +112,7 @@ class Feed:
         self.heard(self._read)
 
     async def _read_order(self) -> None:
-        self._order = await database_sync_to_async(_read_order)(self._project_id)
+        self._order = await in_database(_read_order)(self._project_id)
 
     async def _once(self, name: str, read: Callable[[], Any]) -> None:
         """Join the reading of this name that runs, or start one; whoever leaves takes back only their own wait."""
@@ -161,7 +161,7 @@ async def told_to(
     ``steps`` is what they could before: others' edits seldom change that, and then the database is not asked.
     """
     if steps is None or any(_concerns(edit.edit, user) for edit in edits):
-        return await database_sync_to_async(_read_told_to)(user, project_id, edits)
+        return await in_database(_read_told_to)(user, project_id, edits)
     return _texts(user, edits, steps), steps
 
 

@@ -47,18 +47,20 @@ class Outbox:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._is_full = False
+        self._is_closed = False
 
     # ------------------------------------------------------------------------------------------------ in
 
     def put(self, text: str) -> None:
         """Never dropped, never overtaken by another one of these."""
+        if self._is_closed:
+            return
         self._events.append(text)
         self._bytes += len(text)
         self._note_room()
         too_many = len(self._events) > MOST or (self._bytes > MOST_BYTES and len(self._events) > 1)
-        if too_many and not self._is_full:
-            self._is_full = True
+        if too_many:
+            self.close()
             self._overflow()
         self._news.set()
 
@@ -97,6 +99,14 @@ class Outbox:
         self._news.set()
         return True
 
+    def close(self) -> None:
+        """Write nothing any more: the connection is about to be closed."""
+        self._is_closed = True
+        self._events.clear()
+        self._bytes = 0
+        self._notices.clear()
+        self._table = self._presence = self._block = None
+
     async def roomy(self) -> None:
         """Wait until it is worth while to fetch more edits."""
         await self._room.wait()
@@ -116,6 +126,8 @@ class Outbox:
 
     async def _write_next(self) -> bool:
         """Write what is most urgent; False where there is nothing (that may be sent)."""
+        if self._is_closed:
+            return False
         if self._events:
             text = self._events.popleft()
             self._bytes -= len(text)

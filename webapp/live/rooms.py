@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from weakref import WeakKeyDictionary
 
+from webapp.live.database import release
 from webapp.live.feed import Feed
 from webapp.live.presence import Presence
 
@@ -39,5 +40,8 @@ def enter(project_id: int) -> Room:
 async def leave(room: Room) -> None:
     room.guests -= 1
     if room.guests == 0:
-        del _rooms[asyncio.get_running_loop()][room.project_id]
+        rooms = _rooms[asyncio.get_running_loop()]
+        del rooms[room.project_id]
         await room.presence.close()
+        if not rooms:
+            await release()

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
 from webapp.live import readings
+from webapp.live.database import in_database
 from webapp.live.event_types import MemberInfo, ProjectStateEvent, event
 from webapp.live.feed import Feed, SharedEdit, Steps, told_to
 from webapp.live.outbox import Outbox
@@ -139,7 +139,7 @@ class Teller:
 
     async def _tell_state(self) -> None:
         self._wants_state = False
-        state = await database_sync_to_async(readings.state)(self._user, self._project_id)
+        state = await in_database(readings.state)(self._user, self._project_id)
         self._outbox.put(event("project.state", state))
         self._feed.heard(state["number"])
         self.number, self._steps = state["number"], (state["can_undo"], state["can_redo"])
@@ -148,7 +148,7 @@ class Teller:
     async def _tell_notices(self) -> None:
         if self._is_listed_anew:
             self._is_listed_anew = False
-            changed = await database_sync_to_async(readings.segmentations)(self._user, self._project_id)
+            changed = await in_database(readings.segmentations)(self._user, self._project_id)
             self._outbox.put_notice("segmentations", event("segmentations.changed", changed))
         if self._members is not None:
             members, self._members = self._members, None
