@@ -29,7 +29,11 @@ def all_clicks(project: Project) -> list[list[int]]:
 
 def clicks_changed(project: Project, edit: Edit) -> ClicksInfo | None:
     """How an edit changed the clicks that count; None where it did not."""
-    if edit.kind in TOGGLES or edit.kind in (RESTORE, MERGE, LEAF_SPLIT):  # which changes the leaves of clicks, too
+    if edit.kind in TOGGLES or edit.kind in (
+        RESTORE,
+        MERGE,
+        LEAF_SPLIT,
+    ):  # which changes the leaves of clicks, too
         return {"all": all_clicks(project)}
     if edit.kind == "examples.remove":
         return {"added": [], "removed": list(edit.payload["targets"])}

@@ -65,7 +65,9 @@ def add_examples(user: User, project_id: int, client_id: str, *, examples: Seque
 def _class_of(state: ProjectState, stroke: Stroke) -> int:
     if not stroke.against:
         return target_class(state, stroke.class_number)
-    require_class(state, stroke.class_number)  # what it is not says nothing of a class that it was merged into
+    require_class(
+        state, stroke.class_number
+    )  # what it is not says nothing of a class that it was merged into
     return stroke.class_number
 
 

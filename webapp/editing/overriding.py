@@ -63,10 +63,9 @@ def add_override(
     progress : callable, optional
         Told the share done, 0 to 1.
     """
-    if (polygons is None) == (region is None):
-        raise InvalidInputError(
-            "What is drawn is either `polygons`, or the `region` around a pixel; give one of the two."
-        )
+    wrong = "What is drawn is either `polygons`, or the `region` around a pixel; give one of the two."
+    if polygons is not None and region is not None:
+        raise InvalidInputError(wrong)
     project = permissions.require_project(user, project_id, Role.EDITOR)
     first = first_edit(project, user, client_id)
     if first is not None:
@@ -78,11 +77,12 @@ def add_override(
     token = uuid.uuid4().hex
     path = override_file(project.scene_id, token)
     try:
-        blocks = (
-            _region(project, state, region, progress)
-            if polygons is None
-            else polygon_blocks(polygons, _shape(project), progress)
-        )
+        if polygons is not None:
+            blocks = polygon_blocks(polygons, _shape(project), progress)
+        elif region is not None:
+            blocks = _region(project, state, region, progress)
+        else:
+            raise InvalidInputError(wrong)
         overrides_folder(project.scene_id).mkdir(parents=True, exist_ok=True)
         try:
             info = write_layer(path, blocks)
