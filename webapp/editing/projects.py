@@ -11,7 +11,7 @@ from django.db.models import Model
 
 from webapp.errors import ConflictError
 from webapp.jobs import door
-from webapp.models import ClassLabel, Edit, Project, Scene
+from webapp.models import ClassLabel, Edit, Project, Scene, Version
 
 __all__ = ["create_project", "duplicate_project", "rename_project"]
 
@@ -58,6 +58,8 @@ def duplicate_project(project: Project, user: User, name: str) -> Project:
         )
         ClassLabel.objects.bulk_create(_copies(ClassLabel, source.classes.all(), copy))
         Edit.objects.bulk_create(_copies(Edit, source.edits.all(), copy), batch_size=500)
+        # Versions name numbers of those edits. Notes stay behind: they are what the members said to each other.
+        Version.objects.bulk_create(_copies(Version, source.versions.all(), copy))
     return copy
 
 
