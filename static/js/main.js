@@ -297,6 +297,6 @@ followRole(state, sync, () => page.parts?.tools);
 sync.on("failed", toastError);
 sync.on("completion-failed", ({ message }) => toast(`The map could not be completed. ${message}`, { kind: "danger" }));
 socket.on("status", (status) => {
-    if (status === "gone") toast("This project no longer exists. Go back to your projects.", { kind: "danger" });
+    if (status === "gone") toast("This project was deleted, or is no longer open to you: you were removed, or have signed out. Go back to your projects.", { kind: "danger" });
 });
 socket.connect();

@@ -84,8 +84,8 @@ def test_leaving_with_unsaved_changes_asks(map_page) -> None:
 def test_a_project_that_is_gone_is_told(map_page) -> None:
     page = map_page(PIXELS).open()
     page.control("disconnect", 4404)
-    expect(page.id("status-connection")).to_have_text("This project no longer exists")
-    expect(page.id("toast").last).to_contain_text("no longer exists")
+    expect(page.id("status-connection")).to_have_text("No longer open to you")
+    expect(page.id("toast").last).to_contain_text("no longer open to you")
 
 
 def test_on_a_phone_tap_assigns_and_the_panel_is_a_sheet(map_page) -> None:

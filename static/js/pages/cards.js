@@ -35,7 +35,7 @@ export function projectCard(project, scene, me, actions) {
 /** Whose project it is and what one may do there, where others take part. */
 function sharedFact({owner, role, members}, me) {
     if (members < 2) return null;
-    const whose = owner.name === me ? "Yours" : `${owner.name}’s`;
+    const whose = owner.name === me ? "Yours" : `Shared by ${owner.name}`;
     const part = owner.name === me ? "" : `, you are ${role === "viewer" ? "a viewer" : `an ${role}`}`;
     return h("p", {class: "card-facts", "data-testid": "project-shared", text: `${whose}${part} · ${members} members`});
 }

@@ -8,7 +8,7 @@ const CONNECTION = {
     connecting: "Connecting …",
     online: "Connected",
     offline: "Offline, reconnecting …",
-    gone: "This project no longer exists",
+    gone: "No longer open to you",
 };
 const STAGES = {
     reading: "Reading the scene",
