@@ -19,7 +19,7 @@ from segmentation.testing import synthetic_scene, write_scene
 from tests.webapp import scenario
 from webapp import actions, permissions, storage
 from webapp.decoding import completion
-from webapp.editing import adoption, clicks, leaf_splitting, projects, splits, undoing
+from webapp.editing import adoption, clicks, leaf_splitting, projects, restoring, splits, timeline, undoing
 from webapp.editing.edits import LEAF_SPLIT
 from webapp.editing.leaves import leaves_key, open_leaves, split_folder, splits_folder
 from webapp.editing.refinements import FIRST_CHILD as C
@@ -556,3 +556,53 @@ def test_any_order_of_edits_undone_and_redone_folds_to_the_snapshot(project):
         assert set(seen.leaf_ids.tolist()) == (set(range(N)) | set(refinement.live_children)) - {
             one.parent for one in refinement.live_splits
         }
+
+
+# ---------------------------------------------------------------------------------------------------- going back
+
+
+def restore(project, number, user=None):
+    return restoring.restore_state(user or project.owner, project.pk, f"c{next(_ids)}", number=number)
+
+
+def test_restored_state_has_the_splits_of_then(project):
+    *_, edit = clicked(project)
+    before = state_of(project).table.tolist()
+    boris = scenario.make_user("boris")
+    again = split(project, C, user=boris, parts=3)
+    restore(project, edit.number)
+    state = state_of(project)
+    assert state.table[: C + 2].tolist() == before
+    assert state.refinement.version == now(project).number  # commands for leaves that came or went are stale
+    assert view(project).n_leaves == N + 1
+    undo(project)
+    assert view(project).n_leaves == N + 3
+    assert {split.number for split in state_of(project).refinement.live_splits} == {edit.number, again.number}
+    restore(project, edit.number - 1)
+    assert view(project).n_leaves == N
+    assert set(state_of(project).table[C:].tolist()) == {1}  # all as their parent
+    [told] = events.edits_after(project.pk, now(project).number - 1, 2)
+    event = events.edit_applied(now(project), told, project.owner, True, False)
+    assert [one[3] for one in event["splits"]["leaves"]] == [0, 0]
+    assert len(event["clicks"]["all"]) == 1
+
+
+def test_state_whose_pixels_are_another_splits_by_now_is_not_restored(project):
+    leaf, *_, edit = clicked(project)
+    undo(project)
+    split(project, leaf, user=scenario.make_user("boris"), parts=2)
+    with pytest.raises(ConflictError, match="split anew since"):
+        restore(project, edit.number)
+    assert view(project).n_leaves == N + 1
+
+
+def test_state_before_a_split_is_seen_on_the_leaves_of_now(project):
+    timeline.forget_past()
+    leaf, *_, edit = clicked(project)
+    looked = timeline.look_back(timeline.ask(project.owner, project.pk, edit.number - 1))
+    assert looked.is_exact
+    assert len(looked.shown) == C + 2
+    assert looked.shown[[leaf, C, C + 1]].tolist() == [1, 1, 1]
+    body = timeline.compare(*timeline.pair(project.owner, project.pk, edit.number - 1, None))
+    [changed] = [cell for cell in body["matrix"] if (cell["before"], cell["after"]) == (1, 2)]
+    assert changed["pixels"] == view(project).statistics().pixels[view(project).leaf_ids == C].sum()

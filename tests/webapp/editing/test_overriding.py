@@ -12,13 +12,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from django.test import Client
 from rasterio.features import rasterize
 
 from segmentation import masks
 from segmentation.pyramid import reduce_once
 from tests.webapp import scenario
 from webapp import actions, quotas, storage
-from webapp.editing import adoption, merging, overriding, projects, undoing
+from webapp.editing import adoption, merging, overriding, projects, restoring, timeline, undoing
 from webapp.editing.overrides import open_overrides, override_file, overrides_folder, overrides_key
 from webapp.editing.snapshots import load_state, replay
 from webapp.errors import (
@@ -518,3 +519,67 @@ def test_without_a_segmentation_there_is_nothing_to_count(signed_in, user):
     response = signed_in.get(f"/api/projects/{empty.pk}/overrides/statistics")
     assert response.status_code == 409
     assert "no segmentation yet" in response.json()["detail"]
+
+
+# ---------------------------------------------------------------------------------------------------- going back
+
+
+def test_restored_state_has_the_drawings_and_merges_of_then(project):
+    assign(project, 0, 4, 1)
+    first = draw(project, box(100, 100, 300, 500), 2)
+    then = pixels(project)
+    draw(project, box(200, 200, 600, 900), 3)
+    merging.merge_classes(project.owner, project.pk, "m", sources=[2], class_number=1)
+    edit = restoring.restore_state(project.owner, project.pk, "r", number=first.number)
+    assert np.array_equal(pixels(project), then)
+    assert [label.merged_into for label in state_of(project).ordered_classes()] == [None, None, None]
+    told = events.edit_applied(now(project), edit, project.owner, True, False)
+    assert told["overrides"]["version"] == edit.number
+    assert any(not drawn for *_, drawn in told["overrides"]["blocks"])
+    undo(project)
+    assert set(np.unique(pixels(project))) == {0, 2, 3}  # as drawn
+    assert state_of(project).classes[2].merged_into == 1
+
+
+def test_drawings_of_an_earlier_state_are_served_with_it(project):
+    timeline.forget_past()
+    client = Client()
+    client.force_login(project.owner)
+    base = f"/api/projects/{project.pk}/"
+    assign(project, 0, 4, 1)
+    first = draw(project, box(100, 100, 300, 500), 2)
+    draw(project, box(0, 0, 512, 512), 3)
+
+    def block(query):
+        response = client.get(f"{base}overrides/0/0/0{query}")
+        assert response.status_code == 200
+        packed = gzip.decompress(response.content)
+        return struct.unpack_from("<I", packed)[0], np.frombuffer(packed, np.uint8, 512 * 512, 8).reshape(
+            512, 512
+        )
+
+    version, values = block(f"?v={first.number}&state={first.number}")
+    assert version == first.number
+    assert set(np.unique(values)) == {0, 2}
+    assert set(np.unique(block("")[1])) == {3}
+    body = client.get(f"{base}states/{first.number}").json()
+    assert body["overrides"] == {"version": first.number, "blocks": [[0, 0, first.number, 1]]}
+    counts = [
+        gzip.decompress(client.get(f"{base}overrides/statistics{query}").content)
+        for query in ("", f"?state={first.number}")
+    ]
+    assert [struct.unpack_from("<IIII", one)[2] for one in counts] == [first.number + 1, first.number]
+    assert client.get(f"{base}overrides/0/0/0?state=99").status_code == 404
+    assert client.get(f"{base}overrides/statistics?state=99").status_code == 404
+
+
+def test_comparison_counts_drawn_pixels(project):
+    timeline.forget_past()
+    assign(project, 0, 4, 1)
+    old = now(project).number
+    draw(project, box(100, 100, 300, 500), 2)
+    body = timeline.compare(*timeline.pair(project.owner, project.pk, old, None))
+    cells = {(cell["before"], cell["after"]): cell["pixels"] for cell in body["matrix"]}
+    assert cells[1, 2] == 200 * 400
+    assert body["leaves"] == []
+    assert body["blocks"] == [[100, 100, 300, 500]]

@@ -67,6 +67,12 @@ class Page:
                 pass
         return event
 
+    async def until_number(self, number):
+        """The event of an edit."""
+        while (event := await self.until("edit.applied"))["number"] != number:
+            pass
+        return event
+
     async def nothing(self):
         assert await self.socket.receive_nothing(timeout=0.15)
 
@@ -520,3 +526,56 @@ async def test_classifying_goes_on_while_a_segmentation_is_adopted(project, monk
         assert (await page.until("edit.applied"))["kind"] == "segmentation.adopt"
         await page.send("state.fetch")
         assert table_of(await page.until("project.state")) == [1] * 8 + [0] * 8
+
+
+async def test_state_is_restored_and_told_to_everybody(project):
+    async with opened(project) as page, opened(project) as other:
+        await ready_class(page)
+        await page.do("class.rename", name="Lake", **{"class": 1})
+        await page.do("state.restore", number=2)
+        for one in (page, other):
+            event = await one.until("edit.applied")
+            while event["kind"] != "state.restore":
+                event = await one.until("edit.applied")
+            assert event["classes"][0]["name"] == "Water"
+            assert (event["died"], event["revived"]) == ([[3, 4]], [])
+            assert event["detail"] == {"number": 2}
+            assert event["author"]["name"] == "ana"
+
+
+@pytest.mark.parametrize("number", [0, -1, "2", None])
+async def test_malformed_restore_is_rejected(project, number):
+    async with opened(project) as page:
+        client_id = await page.do("state.restore", number=number)
+        rejected = await page.until("command.rejected")
+        assert (rejected["client_id"], rejected["code"]) == (client_id, "invalid")
+        client_id = await page.do("state.restore", number=99)
+        rejected = await page.until("command.rejected")
+        assert (rejected["client_id"], rejected["code"]) == (client_id, "missing")
+
+
+async def test_notes_and_versions_are_hinted_at(project):
+    from webapp.editing import comments, versions
+
+    async with opened(project) as page:
+        await ready_class(page)
+        await database_sync_to_async(comments.pin)(project.owner, project.pk, 1, 1, "a")
+        assert await page.until("comments.changed") == {"type": "comments.changed"}
+        await database_sync_to_async(versions.save_version)(project.owner, project.pk, "a", "", None)
+        assert await page.until("versions.changed") == {"type": "versions.changed"}
+
+
+async def test_loser_of_a_race_is_told_and_nobody_else(project):
+    boris = await User.objects.acreate(username="boris")
+    await database_sync_to_async(scenario.join)(project, boris)
+    async with opened(project) as page, opened(project, boris) as other:
+        await ready_class(page)
+        await page.do("class.create", name="Soil", color="#d55e00")
+        leaves = {"segmentation": project.segmentation_id, "version": 0, "ranges": [[0, 3]], "seen": 3}
+        await page.do("leaves.assign", **leaves, **{"class": 1})
+        await page.until_number(4)
+        await other.do("leaves.assign", **leaves, **{"class": 2})
+        mine, theirs = await page.until_number(5), await other.until_number(5)
+        assert mine["lost"] == {"leaves": 3, "label": 1}
+        assert mine["label"] == 2
+        assert "lost" not in theirs
