@@ -77,7 +77,9 @@ def test_owner_invites_by_name_changes_roles_and_removes(sign_in, ana, project):
     expect(page.get_by_test_id("project-shared")).to_have_text("Yours · 2 members")
 
     theirs = sign_in(boris)
-    expect(theirs.get_by_test_id("project-shared")).to_have_text("Shared by ana, you are a viewer · 2 members")
+    expect(theirs.get_by_test_id("project-shared")).to_have_text(
+        "Shared by ana, you are a viewer · 2 members"
+    )
     expect(theirs.get_by_test_id("scene-owner")).to_have_text("Belongs to ana")
     for missing in ("project-rename", "project-delete", "scene-rename", "scene-delete"):
         expect(theirs.get_by_test_id(missing)).to_have_count(0)
