@@ -120,3 +120,8 @@ def test_progress_is_told_to_the_end():
 def test_bad_shapes_are_refused_with_a_sentence(polygons, sentence):
     with pytest.raises(InvalidArgumentError, match=sentence):
         list(polygon_blocks(polygons, SHAPE))
+
+
+def test_a_scribble_that_crosses_itself_a_million_times_is_filled_like_any_other():
+    ring = np.random.default_rng(1).uniform(0, 600, (2000, 2)).tolist()
+    assert (drawn([[ring]], (600, 600)) == inside([[ring]], (600, 600))).all()
