@@ -126,6 +126,14 @@ def test_number_of_versions_is_limited(ana, monkeypatch):
     assert "at most 1 versions" in ana("post", "versions", {"name": "b"}, 429)["detail"]
 
 
+def test_copy_of_a_project_has_its_versions_and_not_its_notes(ana, project):
+    ana("post", "versions", {"name": "a", "note": "b"}, 201)
+    ana("post", "comments", {"row": 1, "col": 1, "text": "a"}, 201)
+    copy = Project.objects.get(pk=ana("post", "duplicate", {}, 201)["id"])
+    assert list(copy.versions.values_list("name", "note", "number")) == [("a", "b", 2)]
+    assert not copy.comments.exists()
+
+
 # ---------------------------------------------------------------------------------------------------- notes
 
 
