@@ -185,9 +185,10 @@ def lock_project(user: User | None, project_id: int) -> Project:
     """
     # SQLite has no row locks; its transactions begin IMMEDIATE, so that writers follow one another anyway.
     project = Project.objects.select_for_update().filter(pk=project_id).first()
-    if project is None or (user is not None and permissions.role_in(user, project) is None):
+    role = None if project is None or user is None else permissions.role_in(user, project)
+    if project is None or (user is not None and role is None):
         raise MissingError("This project was deleted, or is no longer open to you; go back to your projects.")
-    if user is not None:
+    if user is not None and role == Role.VIEWER:
         permissions.require_role(user, project, Role.EDITOR)
     return project
 

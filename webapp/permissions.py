@@ -64,11 +64,10 @@ def projects_of(user: Visitor) -> QuerySet[Project]:
 
 def role_in(user: Visitor, project: Project) -> str | None:
     """The user's role in a project; None for a stranger."""
-    if not User.objects.filter(pk=user.pk, is_active=True).exists():
-        return None
     if project.owner_id == user.pk:
-        return str(Role.OWNER)
-    return Membership.objects.filter(project=project, user_id=user.pk).values_list("role", flat=True).first()
+        return str(Role.OWNER) if User.objects.filter(pk=user.pk, is_active=True).exists() else None
+    mine = Membership.objects.filter(project=project, user_id=user.pk, user__is_active=True)
+    return mine.values_list("role", flat=True).first()
 
 
 def require_role(user: Visitor, project: Project, role: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import ManagementUtility
 from django.db import DatabaseError
 from rasterio.transform import from_origin
@@ -203,6 +204,7 @@ def test_run_with_an_image_adds_it_once(manage, port, served, image):
         assert manage("run", "--image", str(image))[0] == 0
     assert Scene.objects.get().name == "fields"
     assert Project.objects.get().name == "fields"
+    assert User.objects.get().is_staff  # whoever starts the server looks after its accounts
 
 
 @pytest.mark.slow
@@ -241,6 +243,15 @@ def test_invite_prints_a_link_of_the_server_started_last(manage, settings):
         "https://maps.example.org/enter/" in manage("invite", "ana", "--url", "https://maps.example.org/")[1]
     )
     assert_refused(manage("invite", "a b"), "'a b' is no user name")
+
+
+def test_invite_makes_administrators_where_asked(manage):
+    assert manage("invite", "ana")[0] == 0
+    assert not User.objects.get().is_staff
+    assert manage("invite", "ana", "--admin")[0] == 0
+    assert User.objects.get().is_staff
+    assert manage("invite", "ana")[0] == 0
+    assert User.objects.get().is_staff  # only People takes it away
 
 
 def test_import_scene_and_sweep(manage, image, data_dir):

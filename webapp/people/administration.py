@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,6 +12,7 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -83,6 +85,12 @@ def _require_staff(request: HttpRequest) -> None:
         raise PermissionDenied("Only administrators of this server look after its accounts.")
 
 
+def _is_here(user: User) -> bool:
+    """Seen so lately that they may be looking at a page now: it is written down once a minute."""
+    seen = getattr(user, "profile", None) and user.profile.last_seen
+    return bool(seen) and timezone.now() - seen < timedelta(minutes=2)
+
+
 def _require_open(user: User) -> None:
     if not user.is_active:
         raise ConflictError(f"The account {user.username} is switched off; switch it on first.")
@@ -106,7 +114,7 @@ def _show(
     page = Paginator(rows.order_by("username", "pk"), PER_PAGE).get_page(request.GET.get("page"))
     context: dict[str, Any] = {
         "page": page,
-        "rows": [(user, color_of(user.pk)) for user in page],
+        "rows": [(user, color_of(user.pk), _is_here(user)) for user in page],
         "query": query,
         "form": form or NewAccountForm(),
         "problem": problem,

@@ -114,7 +114,11 @@ def rename_scene(request: HttpRequest, scene_id: int, payload: NameIn) -> dict[s
 
 @scenes.delete("/{scene_id}", response={204: None})
 def delete_scene(request: HttpRequest, scene_id: int) -> Status:
-    storage.delete_scene(require_own_scene(request.user, scene_id))
+    scene = require_own_scene(request.user, scene_id)
+    projects_on_it = list(scene.projects.values_list("pk", flat=True))
+    storage.delete_scene(scene)
+    for project_id in projects_on_it:
+        tell(project_id)
     return Status(204, None)
 
 
