@@ -20,7 +20,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from webapp.errors import InvalidInputError, LimitError, MissingError, describe
-from webapp.live import broadcast, readings, rooms
+from webapp.live import readings, rooms
 from webapp.live.completion_stream import CompletionStream
 from webapp.live.database import in_database
 from webapp.live.dispatch import Performed, perform
@@ -71,7 +71,6 @@ class ProjectConsumer(AsyncWebsocketConsumer):
     async def connect(self) -> None:
         self.user = self.scope["user"]
         self.tasks: list[asyncio.Task[None]] = []
-        self.groups_joined: list[str] = []
         if not self.user.is_authenticated:
             await self.close()  # before accepting: the handshake is refused
             return
@@ -82,15 +81,11 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             await self.accept()  # a refused handshake could not tell the browser why
             await self.close(code=MISSING)
             return
-        # The groups first, the state afterwards: what happens in between is then told twice rather than
-        # never.
-        for group in (broadcast.project_group(self.project_id), broadcast.scene_group(scene_id)):
-            await self.channel_layer.group_add(group, self.channel_name)
-            self.groups_joined.append(group)
+        # Hints first, the state afterwards: what happens in between is then told twice rather than never.
+        self.room = await rooms.enter(self.project_id, scene_id)
         await self.accept()
 
         self.outbox = Outbox(self._write_text, self._write_bytes, self._give_up)
-        self.room = rooms.enter(self.project_id)
         self.here = self.room.presence.join(person)
         self.teller = Teller(
             self.user, self.project_id, self.room.feed, self.outbox, self._after_edits, self._after_state
@@ -109,6 +104,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.splitter = Splitter(self.user, self.project_id, self._send_event, self.stream.use_leaves)
         self.splitting: asyncio.Task[None] | None = None
         self.drawing: asyncio.Task[None] | None = None
+        self.room.guests.add(self)
         streams = (self.stream.run(), self.completion.run(), self.outbox.run())
         for work in (
             self._tell_news(),
@@ -139,9 +135,9 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             await self.splitter.close()
         if hasattr(self, "here"):
             self.here.leave()
+        if hasattr(self, "room"):
+            self.room.guests.discard(self)
             await rooms.leave(self.room)
-        for group in self.groups_joined:
-            await self.channel_layer.group_discard(group, self.channel_name)
         await sync_to_async(viewports.drop, thread_sensitive=False)(self.channel_name)
 
     # ------------------------------------------------------------------------------------------------ in

@@ -160,7 +160,11 @@ async def told_to(
 
     ``steps`` is what they could before: others' edits seldom change that, and then the database is not asked.
     """
-    if steps is None or any(_concerns(edit.edit, user) for edit in edits):
+    if any(_needs_reading(edit.edit, user) for edit in edits):
+        return await in_database(_read_told_to)(user, project_id, edits)
+    if any(edit.edit.user_id == user.pk for edit in edits):
+        steps = (True, False)  # whoever goes on can undo that, and cannot redo what they undid before
+    if steps is None:
         return await in_database(_read_told_to)(user, project_id, edits)
     return _texts(user, edits, steps), steps
 
@@ -175,6 +179,7 @@ def _texts(user: User, edits: list[SharedEdit], steps: Steps) -> list[str]:
     return [extended(edit.text, events.own_fields(edit.edit, user, *steps)) for edit in edits]
 
 
-def _concerns(edit: Edit, user: User) -> bool:
+def _needs_reading(edit: Edit, user: User) -> bool:
+    """Whether only the database knows what an edit means to ``user``."""
     is_loser = any(user_id == user.pk for _, user_id, _ in edit.payload.get("raced", ()))
-    return edit.user_id == user.pk or is_loser or edit.kind in _REACH_FAR
+    return is_loser or edit.kind in _REACH_FAR

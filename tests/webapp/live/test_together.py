@@ -210,6 +210,53 @@ async def test_a_room_is_left_by_the_last(project):
     assert not rooms._rooms[asyncio.get_running_loop()]
 
 
+async def test_hints_come_again_after_the_channel_layer_failed(project, monkeypatch, caplog):
+    monkeypatch.setattr(rooms, "RETRY_S", 0.02)
+    layer = get_channel_layer()
+    receive, failures = layer.receive, []
+
+    async def fails_once(channel):
+        message = await receive(channel)
+        if message["type"] == "edit.recorded" and not failures:
+            failures.append(message)
+            raise ConnectionError("no channel layer")
+        return message
+
+    monkeypatch.setattr(layer, "receive", fails_once)
+    async with opened(project) as page, opened(project) as other:
+        await page.edit("class.create", name="Water", color="#000000")
+        await page.until("edit.applied")
+        async with asyncio.timeout(5):
+            while "no channel layer" not in caplog.text:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        await page.edit("class.create", name="Forest", color="#000000")
+        assert [(await other.until("edit.applied"))["number"] for _ in range(2)] == [2, 3]
+
+
+async def test_one_socket_that_cannot_take_a_hint_keeps_it_from_no_other(project, monkeypatch, caplog):
+    async with opened(project) as page, opened(project) as other:
+        [room] = rooms._rooms[asyncio.get_running_loop()].values()
+        broken = next(iter(room.guests))
+
+        async def fail(message):
+            raise RuntimeError("out of order")
+
+        monkeypatch.setattr(broken, "edit_recorded", fail)
+        await database_sync_to_async(actions.create_class)(
+            project.owner, project.pk, "x", name="Water", color="#000000"
+        )
+        done, pending = await asyncio.wait(
+            [asyncio.create_task(one.until("edit.applied")) for one in (page, other)],
+            timeout=2,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        assert [task.result()["number"] for task in done] == [2]
+        for task in pending:
+            task.cancel()
+        assert "out of order" in caplog.text
+
+
 async def test_blocks_wait_until_they_are_taken_and_edits_do_not(project):
     async with opened(project) as page:
         wanted = {"segmentation": project.segmentation_id, "level": 0, "blocks": [[0, 0], [0, 1], [1, 0]]}
