@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import rasterio.features
@@ -68,7 +69,7 @@ def polygon_blocks(
 
 
 def _strip(
-    shapes: Sequence[dict[str, object]], row: int, first: int, end: int, shape: tuple[int, int]
+    shapes: Sequence[dict[str, Any]], row: int, first: int, end: int, shape: tuple[int, int]
 ) -> Blocks:
     """Blocks ``first`` to ``end - 1`` of a row."""
     top, left = row * BLOCK, first * BLOCK
@@ -86,7 +87,7 @@ def _strip(
             yield (row, col), mask.astype(np.bool_)
 
 
-def _shapes(polygons: Sequence[Sequence[Ring]]) -> list[dict[str, object]]:
+def _shapes(polygons: Sequence[Sequence[Ring]]) -> list[dict[str, Any]]:
     """The polygons as GeoJSON in x (columns) and y (rows)."""
     vertices = sum(len(ring) for rings in polygons for ring in rings)
     if vertices > MAX_VERTICES:
