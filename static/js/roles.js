@@ -52,7 +52,7 @@ class Resting {
 /**
  * @param {import("./state.js").ProjectState} state
  * @param {import("./sync.js").Sync} sync
- * @param {import("./tools.js").Tools | null} tools
+ * @param {() => import("./tools.js").Tools | undefined} getTools
  */
 export function followRole(state, sync, getTools) {
     const resting = new Resting();
@@ -76,11 +76,13 @@ export function followRole(state, sync, getTools) {
 /** The button that opens the dialog of who takes part. */
 export function sharing(state) {
     let dialog = null;
-    const open = () => {
-        if (!state.project) return;
+    const button = byTestId("share-open");
+    button.addEventListener("click", () => {
         dialog ??= new SharingDialog(state.user, { onLeave: () => location.assign("/projects/") });
         dialog.open(state.project);
-    };
-    byTestId("share-open").addEventListener("click", open);
-    state.on("members", () => dialog?.isOpen && dialog.refresh());
+    });
+    state.on("members", () => {
+        button.disabled = false; // from the first state on
+        if (dialog?.isOpen) dialog.refresh();
+    });
 }
