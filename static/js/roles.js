@@ -12,6 +12,7 @@ const CHANGES = [
     "segmentation-new", "segmentation-adopt", "segmentation-delete", "segmentation-offer-adopt", "progress-cancel",
     "version-save", "history-restore",
 ];
+const GONE = "This project is no longer open to you, so it cannot be changed here any more.";
 const SELECTOR = CHANGES.map((id) => `[data-testid="${id}"]`).join(",");
 
 /** Keeps the controls of a viewer switched off, whatever switches them on. */
@@ -56,21 +57,25 @@ class Resting {
  */
 export function followRole(state, sync, getTools) {
     const resting = new Resting();
-    const isViewer = () => state.role === "viewer";
+    const why = () => {
+        if (sync.socket.status === "gone") return GONE;
+        return state.role === "viewer" ? viewerSentence(state.members) : "";
+    };
     const before = sync.refusal;
-    sync.refusal = (fields) => (isViewer() ? viewerSentence(state.members) : (before?.(fields) ?? ""));
+    sync.refusal = (fields) => why() || (before?.(fields) ?? "");
 
     function show() {
-        const reason = isViewer() ? viewerSentence(state.members) : "";
-        const wasViewer = document.body.classList.contains("is-viewer");
-        document.body.classList.toggle("is-viewer", isViewer());
+        const reason = why();
+        const rested = document.body.classList.contains("is-viewer");
+        document.body.classList.toggle("is-viewer", Boolean(reason));
         setMessage(byTestId("viewer-notice"), reason);
         resting.use(reason);
-        if (isViewer() && !wasViewer) getTools()?.setTool("pan");
+        if (reason && !rested) getTools()?.setTool("pan");
         // The panels know best which of their controls are of use now.
-        if (wasViewer && !isViewer()) for (const event of ["history", "classes", "segmentations", "aoi", "completion"]) state.emit(event);
+        if (rested && !reason) for (const event of ["history", "classes", "segmentations", "aoi", "completion"]) state.emit(event);
     }
     state.on("members", show);
+    sync.socket.on("status", show);
 }
 
 /** The button that opens the dialog of who takes part. */

@@ -39,6 +39,10 @@ def test_viewer_sees_and_changes_nothing(viewer):
         expect(viewer.id(name)).to_have_attribute("title", REASON)
     for name in ("class-name", "class-color", "class-delete"):
         expect(viewer.id(name).first).to_be_disabled()
+    viewer.id("share-open").click()
+    expect(viewer.id("member")).to_have_count(2)
+    expect(viewer.id("invite-name")).to_be_hidden()
+    viewer.id("sharing-close").click()
     for name in ("tool-pan", "granularity", "mode-classes", "peek", "zoom-in", "share-open", "goto"):
         expect(viewer.id(name)).to_be_enabled()
     viewer.page.mouse.click(600, 400)
@@ -81,6 +85,25 @@ def test_others_who_come_are_named_in_the_reason(viewer):
     expect(viewer.id("viewer-notice")).to_have_text(
         "You can look at this project; ask ana, boris or another owner to make you an editor."
     )
+
+
+def test_who_was_removed_changes_nothing_more(map_page):
+    page = map_page().open()
+    page.control("disconnect", 4404)
+    expect(page.id("status-connection")).to_have_text("No longer open to you")
+    expect(page.id("viewer-notice")).to_contain_text("no longer open to you")
+    expect(page.id("class-add")).to_be_disabled()
+    page.page.mouse.click(600, 400)
+    expect(page.id("status-saved")).to_have_text("All changes saved")
+
+
+def test_owner_invites_from_the_map(map_page):
+    page = map_page().open()
+    page.id("share-open").click()
+    expect(page.id("member")).to_have_count(1)
+    boxes = [page.id(name).bounding_box() for name in ("invite-name", "invite-role", "invite-submit")]
+    middles = {round(box["y"] + box["height"] / 2) for box in boxes if box}
+    assert len(middles) == 1, "they stand beside each other, as on the projects page"
 
 
 def test_editors_rest_nothing(map_page):

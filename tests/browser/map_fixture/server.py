@@ -182,6 +182,11 @@ def answer(method: str, path: str, query: dict[str, list[str]], body: bytes) -> 
             low, high = int(query["low"][0]), int(query["high"][0])
             data = certainty_answer(project.examples, project.number, low, high)
             return 200, "application/json", json.dumps(data).encode(), False
+        case ["api", "projects", number, "members"]:
+            listed = [{**member, "active": True} for member in PROJECTS[int(number)].project.members]
+            return 200, "application/json", json.dumps(listed).encode(), False
+        case ["api", "projects", _, "invites"]:
+            return 200, "application/json", b"[]", False
         case ["api", "projects", number, "examples"]:
             project = PROJECTS[int(number)].project
             data = {"number": project.number, "examples": project.live_marks()}
