@@ -256,7 +256,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         if done.is_repeat:
             self.teller.tell_again(done.number)
         else:
-            self.teller.heard(done.number)
+            self.teller.made(done.number)
 
     async def _guarded(self, client_id: str | None, work: Coroutine[Any, Any, None]) -> None:
         try:

@@ -125,8 +125,11 @@ class Feed:
 
 
 def _read_edits(project_id: int, number: int, most: int) -> list[SharedEdit]:
-    project = _project(project_id)
-    return [_shared(project, edit) for edit in events.edits_after(project_id, number, most)]
+    edits = events.edits_after(project_id, number, most)
+    project = _project(
+        project_id
+    )  # after them: lists are told as they are now, never as they were before an edit
+    return [_shared(project, edit) for edit in edits]
 
 
 def _read_order(project_id: int) -> Order:

@@ -45,6 +45,10 @@ class Teller:
         self._back_to: int | None = None  # number of an earlier edit, after which they are to be told again
         self._steps: Steps | None = None  # can undo, can redo; None: to be read
         self._repeats: list[int] = []
+        self._own: list[int] = []  # edits that this browser made, newer than what it was told
+        self._covered = (
+            0  # number of the newest edit that a state stood for, whose own event may never have come
+        )
         self._progress: dict[int, dict[str, Any]] = {}
         self._statistics: set[int] = set()
         self._notes: set[str] = set()  # "comments", "versions": what has changed beside the edits
@@ -59,6 +63,14 @@ class Teller:
         self._feed.heard(number)
         if number > self.number:
             self._news.set()
+
+    def made(self, number: int) -> None:
+        """This browser's own command has become an edit: it waits for that very event, whatever else it is told."""
+        if number <= self._covered:
+            self.tell_again(number)
+        elif number > self.number:
+            self._own.append(number)
+        self.heard(number)
 
     def tell_again(self, number: int) -> None:
         """One edit once more, whose sender has repeated its command."""
@@ -108,16 +120,22 @@ class Teller:
             await self._news.wait()
             await self._outbox.roomy()
             self._news.clear()
-            if not self._wants_state:
-                await self._tell_edits()
-            if self._wants_state:
-                await self._tell_state()
-            repeats, self._repeats = self._repeats, []
-            for number in repeats:
-                again, self._steps = await self._told(await self._feed.one(number))
-                for text in again:
-                    self._outbox.put(text)
-            await self._tell_notices()
+            await self.tell()
+
+    async def tell(self) -> None:
+        """Tell what is new now."""
+        if not self._wants_state:
+            await self._tell_edits()
+        if self._wants_state:
+            await self._tell_state()
+        repeats, self._repeats = self._repeats, []
+        for number in repeats:
+            again, _ = await self._told(
+                await self._feed.one(number)
+            )  # of what can be undone now it says nothing
+            for text in again:
+                self._outbox.put(text)
+        await self._tell_notices()
 
     async def _tell_edits(self) -> None:
         if self._back_to is not None:
@@ -132,6 +150,7 @@ class Teller:
         for text in texts:
             self._outbox.put(text)
         self.number = edits[-1].number
+        self._own = [number for number in self._own if number > self.number]
         await self._after_edits(edits)
 
     async def _told(self, edits: list[SharedEdit]) -> tuple[list[str], Steps]:
@@ -143,6 +162,9 @@ class Teller:
         self._outbox.put(event("project.state", state))
         self._feed.heard(state["number"])
         self.number, self._steps = state["number"], (state["can_undo"], state["can_redo"])
+        self._covered = self.number
+        self._repeats += [number for number in self._own if number <= self._covered]
+        self._own = [number for number in self._own if number > self._covered]
         await self._after_state(state)
 
     async def _tell_notices(self) -> None:

@@ -8,6 +8,7 @@ from channels.db import database_sync_to_async
 
 from tests.webapp import scenario
 from webapp import actions
+from webapp.editing import example_actions
 from webapp.errors import MissingError
 from webapp.live import feed
 from webapp.live.feed import Feed, told_to
@@ -183,3 +184,23 @@ async def test_each_is_told_of_their_own_steps_and_remarks(project):
     assert steps == (True, False)
     assert others == (False, True), "as before: it is somebody else's edit"
     assert json.loads(mine) == {**json.loads(theirs), "can_undo": True, "can_redo": False}
+
+
+async def test_lists_are_never_older_than_the_edit_that_they_are_told_with(project, monkeypatch):
+    read = feed._project
+
+    def while_another_comes(project_id):
+        found = read(project_id)
+        example_actions.set_completion(project.owner, project_id, "late", on=True, threshold=0.75)
+        monkeypatch.setattr(feed, "_project", read)
+        return found
+
+    monkeypatch.setattr(feed, "_project", while_another_comes)
+    one = Feed(project.pk)
+    await create(project, "a")
+    one.heard(2)
+    told = [json.loads(edit.text) for edit in await one.after(1)]
+    one.heard(3)
+    told += [json.loads(edit.text) for edit in await one.after(told[-1]["number"])]
+    assert [event["number"] for event in told] == [2, 3]
+    assert told[1]["project"]["completion"] == {"on": True, "threshold": 0.75}
