@@ -74,6 +74,11 @@ export function exposeForTests(page) {
             layer.flushColors();
             return layer.colorAt({ x, y });
         },
+        colorsAt(points) {
+            const { layer } = parts();
+            layer.flushColors();
+            return layer.colorsAt(points);
+        },
         async whenIdle() {
             await page.ready;
             while (!isIdle()) await nextFrame();

@@ -57,10 +57,11 @@ def test_colors_and_leaves_are_exact_at_pixel_centers(map_page, number: int, siz
         offsets = rng.integers(-reach, reach, (16, 2))
         pixels = np.clip(np.array([row, col]) + offsets, 0, [world.height - 1, world.width - 1])
         shown = page.call(
-            """(pixels) => pixels.map(([row, col]) => {
-                const { x, y } = clusternet.pixelToPoint(row, col);
-                return [clusternet.leafAt(x, y), clusternet.colorAt(x, y)];
-            })""",
+            """(pixels) => {
+                const points = pixels.map(([row, col]) => clusternet.pixelToPoint(row, col));
+                const colors = clusternet.colorsAt(points);
+                return points.map(({ x, y }, index) => [clusternet.leafAt(x, y), colors[index]]);
+            }""",
             pixels.tolist(),
         )
         for (r, c), (leaf, color) in zip(pixels, shown, strict=True):

@@ -75,9 +75,17 @@ def test_every_pixel_in_view_is_as_the_server_drew_it(plain):
     mask = drawn(plain)
     own = color_of(plain)
     rows, cols = np.mgrid[262:338:7, 252:360:7]
-    for row, col in zip(rows.ravel().tolist(), cols.ravel().tolist(), strict=True):
-        assert (plain.color(row, col) == own) == bool(mask[row, col]), (row, col)
-        assert (class_at(plain, row, col)["source"] == "override") == bool(mask[row, col])
+    pixels = np.column_stack([rows.ravel(), cols.ravel()]).tolist()
+    known = plain.call(
+        """(pixels) => pixels.map(([row, col]) => {
+            const { x, y } = clusternet.pixelToPoint(row, col);
+            return clusternet.classAt(x, y).source;
+        })""",
+        pixels,
+    )
+    for (row, col), color, source in zip(pixels, plain.colors(pixels), known, strict=True):
+        assert (color == own) == bool(mask[row, col]), (row, col)
+        assert (source == "override") == bool(mask[row, col]), (row, col)
 
 
 def test_drawing_shows_in_every_mode_and_at_every_zoom(plain):
@@ -94,7 +102,7 @@ def test_drawing_shows_in_every_mode_and_at_every_zoom(plain):
     plain.id("mode-outlines").click()
     plain.go(300, 300, 1)  # an outline is wider than a pixel
     # None inside, though leaves change at every 20th pixel; one around it, in the color of the class.
-    assert {tuple(plain.color(310, col)) for col in range(290, 330)} == {(0, 0, 0, 0)}
+    assert {tuple(color) for color in plain.colors([[310, col] for col in range(290, 330)])} == {(0, 0, 0, 0)}
     last = int(np.flatnonzero(drawn(plain)[310])[-1])
     assert plain.color(310, last) == own
     assert plain.color(310, last + 1)[3] == 255

@@ -405,12 +405,17 @@ export class ClusterLayer extends Emitter {
 
     /** RGBA that the canvas shows at a container position, without the hatching and what anybody points at. */
     colorAt(point) {
-        if (!this.#renderer) return null;
+        return this.colorsAt([point])[0];
+    }
+
+    /** The same of several positions, for which the map is drawn once. */
+    colorsAt(points) {
+        if (!this.#renderer) return points.map(() => null);
         this.drawNow({ hover: null, pointed: null, hatch: false });
         const ratio = window.devicePixelRatio || 1;
-        const [x, y] = [Math.floor(point.x * ratio), Math.floor(point.y * ratio)];
-        const rgba = this.#renderer.read(x, y, this.canvas.height);
+        const read = ({ x, y }) => [...this.#renderer.read(Math.floor(x * ratio), Math.floor(y * ratio), this.canvas.height)];
+        const colors = points.map(read);
         this.redraw();
-        return [...rgba];
+        return colors;
     }
 }

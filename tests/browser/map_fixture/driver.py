@@ -113,6 +113,12 @@ class MapPage:
             [row, col],
         )
 
+    def colors(self, pixels: list[list[int]]) -> list[list[int]]:
+        return self.call(
+            "(pixels) => clusternet.colorsAt(pixels.map(([row, col]) => clusternet.pixelToPoint(row, col)))",
+            pixels,
+        )
+
     def cut(self, clusters: int) -> None:
         """Move the slider until it shows a cut."""
         highest = 256

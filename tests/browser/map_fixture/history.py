@@ -109,6 +109,7 @@ def answer(
 
 
 def _edits(project: Project, before: int | None, limit: int) -> dict[str, Any]:
+    newest = project.number  # first: what comes in while the list is written is not promised by it
     names = ("number", "kind", "at", "author", "label", "place", "area", "detail")
     toggles = ("edit.undo", "edit.redo")
     listed = [
@@ -119,7 +120,7 @@ def _edits(project: Project, before: int | None, limit: int) -> dict[str, Any]:
         for edit in reversed(project.edits)
         if before is None or edit["number"] < before
     ]
-    return {"number": project.number, "edits": listed[:limit], "more": len(listed) > limit}
+    return {"number": newest, "edits": listed[:limit], "more": len(listed) > limit}
 
 
 def _state(project: Project, number: int) -> dict[str, Any]:
