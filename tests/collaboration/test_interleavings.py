@@ -135,17 +135,7 @@ class Together(RuleBasedStateMachine):
 
     @rule(at=indices, index=st.integers(0, 10))
     def split_cluster(self, at: int, index: int) -> None:
-        segmentation = self.world.project.segmentation_id
-        nodes = self.world.trees[segmentation]
-        merges = range((len(nodes["low"]) + 1) // 2, len(nodes["low"]))
-        node = merges[index % len(merges)]
-        parts = sorted(
-            [nodes["low"][child], nodes["high"][child]]
-            for child in range(len(nodes["low"]))
-            if nodes["parent"][child] == node and child != node
-        )
-        leaves = [nodes["low"][node], nodes["high"][node]]
-        self.act(at, "split", type="cluster.split", range=leaves, parts=parts)
+        self.act(at, "split", type="cluster.split", **self.world.a_cluster(index))
 
     @rule(at=indices, leaf=leaves, parts=st.integers(2, 3))
     def split_leaf(self, at: int, leaf: int, parts: int) -> None:

@@ -39,6 +39,7 @@ class SharedEdit(NamedTuple):
     edit: Edit  # of its payload only what some people are told apart
     changes_leaves: bool  # so that blocks may be others now
     text: str  # edit.applied without what differs from person to person
+    is_ahead: bool = False  # told with leaves that a later edit made: changes up to there speak of other ones
 
     @property
     def number(self) -> int:
@@ -150,7 +151,8 @@ def _shared(project: Project, edit: Edit) -> SharedEdit:
         project_id=edit.project_id, number=edit.number, kind=edit.kind, user_id=edit.user_id, payload=kept
     )
     changes_leaves = "splits" in fields or fields["reload"]
-    return SharedEdit(light, changes_leaves, event("edit.applied", fields))
+    is_ahead = "splits" in fields and fields["splits"]["version"] > edit.number
+    return SharedEdit(light, changes_leaves, event("edit.applied", fields), is_ahead)
 
 
 # ---------------------------------------------------------------------------------------------------- for one person

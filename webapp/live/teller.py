@@ -141,7 +141,7 @@ class Teller:
         if self._back_to is not None:
             self.number, self._back_to = min(self.number, self._back_to), None
         edits = await self._feed.after(self.number)
-        if edits is None:
+        if edits is None or any(edit.is_ahead for edit in edits):
             self._wants_state = True  # too far behind
             return
         if not edits:
