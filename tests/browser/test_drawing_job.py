@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from segmentation import open_segmentation
 from segmentation.testing import synthetic_scene, write_scene
-from tests.browser.test_main_job import LiveServer, add_class, idle, on_map, opened
+from tests.browser.test_main_job import LiveServer, add_class, beside, idle, on_map, opened
 from tests.check_geojson import compare
 from tests.segmentation.test_drawing import inside
 
@@ -79,7 +79,7 @@ def test_what_is_drawn_is_drawn_for_everybody(tmp_path: Path, page: Page) -> Non
     page.on("websocket", listen)
     try:
         opened(page, live.start())
-        second = page.context.new_page()
+        second = beside(page)
         for each in (page, second):
             each.on("pageerror", lambda error: trouble.append(str(error)))
             each.on(
@@ -146,7 +146,7 @@ def test_what_is_drawn_is_drawn_for_everybody(tmp_path: Path, page: Page) -> Non
         page.get_by_test_id("undo").click()
         idle(page)
         expected = class_map(drawn[:-1], leaves, table)
-        late = page.context.new_page()
+        late = beside(page)
         late.set_viewport_size({"width": 1100, "height": 760})
         opened(late, page.url)
         late.evaluate("() => clusternet.goTo(320, 320, 1)")

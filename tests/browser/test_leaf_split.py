@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from segmentation import open_segmentation
 from segmentation.split_store import FIRST_CHILD
 from segmentation.testing import synthetic_scene, write_scene
-from tests.browser.test_main_job import LiveServer, add_class, idle, on_map, opened
+from tests.browser.test_main_job import LiveServer, add_class, beside, idle, on_map, opened
 from tests.check_geojson import compare
 
 pytestmark = pytest.mark.browser
@@ -63,7 +63,7 @@ def test_leaves_are_split_for_everybody(tmp_path: Path, page: Page) -> None:
     trouble: list[str] = []
     try:
         opened(page, live.start())
-        second = page.context.new_page()
+        second = beside(page)
         for each in (page, second):
             each.on("pageerror", lambda error: trouble.append(str(error)))
             each.on(
@@ -146,7 +146,7 @@ def test_leaves_are_split_for_everybody(tmp_path: Path, page: Page) -> None:
         areas = {"Water": 0, "Forest": 0}
         for feature in json.loads((tmp_path / "split.geojson").read_text())["features"]:
             areas[feature["properties"]["class"]] += feature["properties"]["area_px"]
-        late = page.context.new_page()
+        late = beside(page)
         opened(late, page.url)
         late.set_viewport_size({"width": 900, "height": 700})
         go(late, *mine)
