@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
@@ -28,6 +29,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+DATABASE_BUSY = "The database is busy or cannot be reached just now; wait a moment and do it again."
 SERVER_ERROR = "The server ran into an error of its own; it is in its log. Please try again."
 
 
@@ -121,6 +123,10 @@ def describe(error: BaseException) -> Problem:
         return Problem(409, "conflict", str(error))
     if isinstance(error, SegmentationError):
         return Problem(400, "invalid", str(error))
+    if isinstance(error, OperationalError):
+        # A lock that was waited for in vain, a server that restarts: the next try may well succeed.
+        logger.error("the database failed", exc_info=error)
+        return Problem(503, "limit", DATABASE_BUSY)
     logger.error("unforeseen error", exc_info=error)
     return Problem(500, "internal", SERVER_ERROR)
 

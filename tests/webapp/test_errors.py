@@ -1,6 +1,7 @@
 """Which error becomes what."""
 
 import pytest
+from django.db import OperationalError
 
 from segmentation import errors as library
 from webapp import errors
@@ -34,6 +35,16 @@ def test_describe_keeps_unforeseen_errors_to_the_log(caplog):
     assert (problem.status, problem.code) == (500, "internal")
     assert "inner workings" not in problem.message
     assert "inner workings" in caplog.text
+
+
+def test_a_database_that_is_busy_is_told_as_such(caplog):
+    problem = errors.describe(OperationalError("database is locked"))
+    assert (problem.status, problem.code) == (503, "limit")
+    assert (
+        problem.message
+        == "The database is busy or cannot be reached just now; wait a moment and do it again."
+    )
+    assert "database is locked" in caplog.text
 
 
 @pytest.mark.django_db
