@@ -21,6 +21,10 @@ for _name in (
     "LEARNING_SECONDS",
 ):
     os.environ.pop(_name, None)
+# `python -m tests.servers` starts real ones, and names them so.
+for _name in ("DATABASE_URL", "REDIS_URL"):
+    if os.environ.get(f"TEST_{_name}"):
+        os.environ[_name] = os.environ[f"TEST_{_name}"]
 
 from webapp.settings import *  # noqa: E402, F403
 from webapp.settings import ALLOWED_HOSTS, DATABASES  # noqa: E402
@@ -28,6 +32,7 @@ from webapp.settings import ALLOWED_HOSTS, DATABASES  # noqa: E402
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "testserver"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # the real one is slow on purpose
 # A file, not memory: threads and sockets of a test then share it as the server's do.
-DATABASES["default"]["TEST"] = {"NAME": f"{_folder}/test.sqlite3"}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["TEST"] = {"NAME": f"{_folder}/test.sqlite3"}
 MIN_FREE_BYTES = 0
 LEARNING = "manual"  # a test that wants the server to learn by itself says so

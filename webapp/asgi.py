@@ -20,6 +20,7 @@ from webapp.jobs import door  # noqa: E402
 from webapp.origins import SameOriginValidator  # noqa: E402
 from webapp.requests import StreamingHandler  # noqa: E402
 from webapp.routing import websocket_urlpatterns  # noqa: E402
+from webapp.services import ServiceError  # noqa: E402
 
 __all__ = ["application"]
 
@@ -30,6 +31,9 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await receive()  # lifespan.startup
         try:
             await stack.enter_async_context(door.engine_lifespan())
+        except ServiceError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
         except Exception as error:
             await send(
                 {"type": "lifespan.startup.failed", "message": f"The job engine did not start: {error}"}

@@ -24,18 +24,28 @@ from webapp import hosts
 from webapp.accounts import LOCAL_USER
 from webapp.models import Project, Scene
 
-__all__ = ["LOCAL_USER", "Server", "bind", "print_progress", "server_url", "start_page"]
+__all__ = ["LOCAL_USER", "Server", "bind", "print_progress", "public_url", "server_url", "start_page"]
 
 NO_SUCH_HOST = "HOST={host} is no address of this machine; use 127.0.0.1, or 0.0.0.0 for all of them."
 MAX_COMMAND_BYTES = 1024**2  # of a message from a browser; the longest are areas of interest
 
 
 def server_url() -> str:
-    """Address of the server started last with this data folder, else of the one these settings mean."""
+    """Where people find the server: behind a proxy its name there, else where the one started last here listens."""
+    public = public_url()
+    if public:
+        return public
     try:
         return _url_file().read_text().strip()
     except FileNotFoundError:
         return f"http://{hosts.link_host(settings.HOST)}:{settings.PORT}"
+
+
+def public_url() -> str:
+    """The address behind a proxy that speaks TLS, where the settings name one."""
+    if not settings.HTTPS:
+        return ""
+    return next((url for url in settings.CSRF_TRUSTED_ORIGINS if url.startswith("https://")), "")
 
 
 def remember_url() -> str:

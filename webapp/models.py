@@ -303,3 +303,16 @@ class SignInToken(models.Model):
 
     def __str__(self) -> str:
         return f"sign-in link of {self.user}"
+
+
+class Lease(models.Model):
+    """Which server process does what only one may do at a time (webapp/jobs/lease.py)."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    holder = models.CharField(max_length=64)  # a random name of the process
+    host = models.CharField(max_length=255)
+    pid = models.PositiveIntegerField()
+    seen_at = models.DateTimeField()  # when the holder last said so, by the database's clock
+
+    def __str__(self) -> str:
+        return f"{self.name}: process {self.pid} on {self.host}"

@@ -12,7 +12,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 import segmentation.rasters  # noqa: F401  sets GDAL's options, which it reads once, before anything else loads it
-from webapp import hosts
+from webapp import hosts, services
 from webapp.mail import mail_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -155,25 +155,10 @@ TEMPLATES = [
 ]
 
 # --- database, channel layer, engine ---------------------------------------------------------------------
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'clusternet.sqlite3'}")}
-if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-    # Readers go on beside the writer, and writers queue instead of failing with lock errors.
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 20,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-    }
-REDIS_URL = env.str("REDIS_URL", default="")
-# A layer silently drops messages beyond its capacity, so it is far above what a slow browser leaves unread.
-_LAYER_CAPACITY = 4000
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.core.RedisChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "capacity": _LAYER_CAPACITY},
-    }
-    if REDIS_URL
-    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": _LAYER_CAPACITY}}
-}
+DATABASES = {"default": services.database(env.str("DATABASE_URL", default=""), DATA_DIR)}
+REDIS_URL = services.redis_url(env.str("REDIS_URL", default=""))
+CHANNEL_LAYERS = services.channel_layers(REDIS_URL)
+CACHES = services.caches(REDIS_URL)
 DASK_SCHEDULER_ADDRESS = env.str(
     "DASK_SCHEDULER_ADDRESS", default=""
 )  # "" = a local engine inside the server

@@ -73,6 +73,9 @@ def delete_scene(scene: Scene) -> None:
     for segmentation in scene.segmentations.all():
         door.cancel(segmentation)
     with transaction.atomic():
+        # Locked, so that nobody adds to them what would then be left without its row.
+        Scene.objects.select_for_update().filter(pk=scene.pk).first()
+        list(scene.projects.select_for_update().order_by("pk"))
         segmentations = list(scene.segmentations.all())
         cog_path = scene.cog_path
         paths = [scene.folder, *(segmentation.store_path for segmentation in segmentations)]
@@ -91,10 +94,14 @@ def _free_scene(cog_path: Path, paths: list[Path]) -> None:
 
 def delete_project(project: Project) -> None:
     """Delete a project with its edits; its scene and the scene's segmentations stay."""
-    scene_id, drawn = project.scene_id, unpack_drawn(project.overrides)
-    project.delete()
-    if drawn:
-        transaction.on_commit(lambda: _free_overrides(scene_id, {f"{one.token}.mask" for one in drawn}))
+    with transaction.atomic():
+        locked = Project.objects.select_for_update().filter(pk=project.pk).first()
+        if locked is None:
+            return  # somebody else was faster
+        scene_id, drawn = locked.scene_id, unpack_drawn(locked.overrides)
+        project.delete()
+        if drawn:
+            transaction.on_commit(lambda: _free_overrides(scene_id, {f"{one.token}.mask" for one in drawn}))
 
 
 def _free_overrides(scene_id: int, names: set[str]) -> None:
@@ -117,27 +124,30 @@ class Orphan:
 def find_orphans() -> list[Orphan]:
     """What a crash in the wrong moment left behind; what is younger than a minute may still get its row."""
     data = Path(settings.DATA_DIR)
-    newest = time.time() - 60
+    # The files before the rows: what another process makes in between has its row first, and so is seen with it.
+    entries = {name: list(_entries(data / name)) for name in ("scenes", "segmentations", "networks", "trash")}
+    splits = [path for store in entries["segmentations"] for path in _entries(store / "splits")]
+    overrides = [path for scene in entries["scenes"] for path in _entries(scene / "overrides")]
+    uploads = list(_entries(data / "uploads"))
     scenes = {str(key) for key in Scene.objects.values_list("pk", flat=True)}
     stores = {f"{key}.zarr" for key in Segmentation.objects.values_list("pk", flat=True)}
     networks = {f"{key}.safetensors" for key in Network.objects.values_list("pk", flat=True)}
     candidates = [
-        *((path, "no such scene") for path in _entries(data / "scenes") if path.name not in scenes),
-        *(
-            (path, "no such segmentation")
-            for path in _entries(data / "segmentations")
-            if path.name not in stores
-        ),
-        *((path, "no such network") for path in _entries(data / "networks") if path.name not in networks),
-        *((path, "deleted before") for path in _entries(data / "trash")),
+        *((path, "no such scene") for path in entries["scenes"] if path.name not in scenes),
+        *((path, "no such segmentation") for path in entries["segmentations"] if path.name not in stores),
+        *((path, "no such network") for path in entries["networks"] if path.name not in networks),
+        *((path, "deleted before") for path in entries["trash"]),
     ]
-    found = [(path, reason) for path, reason in candidates if path.lstat().st_mtime < newest]
-    found += [(path, "a split that no project has") for path in _unused_splits(data / "segmentations")]
-    found += [(path, "drawn by hand in no project") for path in _unused_overrides(data / "scenes")]
-    waiting = _uploads_waiting()
-    for path in _entries(data / "uploads"):
-        if path.name not in waiting and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
-            found.append((path, "half-received, abandoned"))
+    found = [(path, reason) for path, reason in candidates if _age(path) > 60]
+    # Of these the file comes first, and its row may take as long as somebody looks at it.
+    waiting = _uploads_waiting(uploads)
+    used_splits, used_overrides = _used_splits(), _used_overrides()
+    candidates = [
+        *((path, "a split that no project has") for path in splits if path.name not in used_splits),
+        *((path, "drawn by hand in no project") for path in overrides if path.name not in used_overrides),
+        *((path, "half-received, abandoned") for path in uploads if path.name not in waiting),
+    ]
+    found += [(path, reason) for path, reason in candidates if _age(path) > HALF_UPLOAD_S]
     return [Orphan(path, folder_size(path), reason) for path, reason in found]
 
 
@@ -160,27 +170,22 @@ def _entries(folder: Path) -> Iterator[Path]:
     return iter(sorted(folder.iterdir())) if folder.is_dir() else iter(())
 
 
-def _unused_splits(folder: Path) -> Iterator[Path]:
-    """Folders of splits that were only tried out, or whose project is gone; a young one may be on somebody's screen."""
-    used = {
+def _age(path: Path) -> float:
+    """Seconds since it was changed; 0 for what is gone by now: nobody need remove it."""
+    try:
+        return time.time() - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _used_splits() -> set[str]:
+    """Names of the folders of splits that some project speaks of."""
+    return {
         split["token"]
         for packed in Project.objects.exclude(splits={}).values_list("splits", flat=True)
         for refinement in packed.values()
         for split in refinement["leaves"]
     }
-    for store in _entries(folder):
-        for path in _entries(store / "splits"):
-            if path.name not in used and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
-                yield path
-
-
-def _unused_overrides(folder: Path) -> Iterator[Path]:
-    """Masks of drawings whose project is gone, or that were broken off; a young one may get its edit yet."""
-    used = _used_overrides()
-    for scene in _entries(folder):
-        for path in _entries(scene / "overrides"):
-            if path.name not in used and path.lstat().st_mtime < time.time() - HALF_UPLOAD_S:
-                yield path
 
 
 def _used_overrides() -> set[str]:
@@ -192,13 +197,9 @@ def _used_overrides() -> set[str]:
     }
 
 
-def _uploads_waiting() -> set[str]:
+def _uploads_waiting(uploads: list[Path]) -> set[str]:
     """Names of received files whose import has not ended: an upload is called ``<scene id>-...``."""
     importing = {
         str(key) for key in Scene.objects.filter(state=Scene.State.IMPORTING).values_list("pk", flat=True)
     }
-    return {
-        path.name
-        for path in _entries(Path(settings.DATA_DIR) / "uploads")
-        if path.name.split("-")[0] in importing
-    }
+    return {path.name for path in uploads if path.name.split("-")[0] in importing}

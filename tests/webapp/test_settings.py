@@ -84,8 +84,12 @@ def test_scaled_parts_come_from_the_environment(tmp_path):
         HTTPS="1",
     )
     assert made["DATABASES"]["default"]["ENGINE"] == "django.db.backends.postgresql"
-    assert "OPTIONS" not in made["DATABASES"]["default"]
-    assert made["CHANNEL_LAYERS"]["default"]["CONFIG"]["hosts"] == ["redis://cache.example.org"]
+    assert made["DATABASES"]["default"]["OPTIONS"] == {"connect_timeout": 5}
+    assert made["CHANNEL_LAYERS"]["default"]["BACKEND"] == "channels_redis.pubsub.RedisPubSubChannelLayer"
+    [host] = made["CHANNEL_LAYERS"]["default"]["CONFIG"]["hosts"]
+    assert host["address"] == "redis://cache.example.org"
+    assert made["CACHES"]["default"]["BACKEND"] == "django.core.cache.backends.redis.RedisCache"
+    assert made["CACHES"]["default"]["LOCATION"] == "redis://cache.example.org"
     assert made["SESSION_COOKIE_SECURE"] is True
 
 

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from channels.db import database_sync_to_async
+from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import transaction
 
@@ -22,6 +24,7 @@ from webapp.jobs.learning import begin_where_due
 from webapp.jobs.runner import Runner
 from webapp.live import broadcast
 from webapp.models import Project, Scene, Segmentation
+from webapp.services import check_services
 
 __all__ = [
     "cancel",
@@ -33,6 +36,9 @@ __all__ = [
 ]
 
 logger = logging.getLogger(__name__)
+
+GROUP = "jobs"  # of all server processes: whoever carries the jobs is to look at once
+RETRY_S = 2.0  # after the channel layer failed
 
 _runner: Runner | None = None
 
@@ -89,19 +95,44 @@ async def engine_lifespan() -> AsyncIterator[None]:
     The engine starts in the background, so that the first page need not wait.
     """
     global _runner  # noqa: PLW0603  (one engine to a process)
+    await database_sync_to_async(check_services)()
     broadcast.serve_from(asyncio.get_running_loop())
     _runner = Runner(project_created)
     _runner.start()
+    hearing = asyncio.create_task(_hear(_runner))
     try:
         yield
     finally:
+        hearing.cancel()
+        await asyncio.gather(hearing, return_exceptions=True)
         runner, _runner = _runner, None
         await asyncio.to_thread(runner.stop)
         broadcast.serve_from(None)
 
 
+async def _hear(runner: Runner) -> None:
+    """Have the runner look when another process says so; without a word it looks every two seconds."""
+    layer = get_channel_layer()
+    while True:
+        try:
+            channel = await layer.new_channel()
+            await layer.group_add(GROUP, channel)
+            try:
+                while True:
+                    await layer.receive(channel)
+                    runner.wake()
+            finally:
+                await layer.group_discard(GROUP, channel)
+        except Exception as error:
+            logger.warning(
+                "the channel layer failed, so jobs of other processes begin a little later: %r", error
+            )
+            await asyncio.sleep(RETRY_S)
+
+
 def _wake() -> None:
-    # Without a runner here (a management command, another server's process) the server sees the row by
-    # itself.
     if _runner is not None:
         _runner.wake()
+    if settings.REDIS_URL:
+        broadcast.send(GROUP, "jobs.look")  # perhaps another process carries the jobs
+    # Else, without a runner here (a management command), the server sees the row by itself.

@@ -25,7 +25,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Block", "JobFolder", "import_job", "job_key", "jobs_on_disk", "segmentation_job"]
+__all__ = [
+    "SERVER",
+    "Block",
+    "JobFolder",
+    "import_job",
+    "is_running",
+    "job_key",
+    "jobs_on_disk",
+    "segmentation_job",
+]
 
 Block = tuple[int, int, int]  # level, row, col
 
@@ -81,14 +90,21 @@ class JobFolder:
 
     def keep_claim(self) -> None:
         """Say that this process is still there."""
-        try:
-            os.utime(self.path / "claim.json")
-        except FileNotFoundError:
-            return  # the folder was removed: the job has ended
+        if self._is_ours():
+            try:
+                os.utime(self.path / "claim.json")
+            except FileNotFoundError:
+                return  # the folder was removed: the job has ended
 
     def release_claim(self) -> None:
         """Leave the job to whoever comes next."""
-        (self.path / "claim.json").unlink(missing_ok=True)
+        if self._is_ours():
+            (self.path / "claim.json").unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        # A process that stood still for long finds its jobs with another.
+        claim = _read_json(self.path / "claim.json")
+        return isinstance(claim, dict) and claim.get("server") == SERVER
 
     def is_claimed(self) -> bool:
         """Whether a living process looks after the job."""
@@ -111,7 +127,7 @@ class JobFolder:
         # On this very machine we need not wait: a process that is gone, or whose number we have now, does not
         # come back.
         pid = int(claim.get("pid", 0))
-        return pid == os.getpid() or not _is_running(pid)
+        return pid == os.getpid() or not is_running(pid)
 
     def want(self, blocks: list[Block]) -> None:
         """Say which blocks people look at through this process.
@@ -183,7 +199,8 @@ def jobs_on_disk(data_dir: str | Path) -> list[str]:
     )
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether this machine has a process of this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

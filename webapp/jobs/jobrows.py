@@ -140,15 +140,18 @@ def cancel_segmentation(segmentation_id: int) -> bool:
 
 def _end(segmentation_id: int, state: str, message: str) -> bool:
     with transaction.atomic():
+        # Projects first, as everywhere: who locks in another order may end in a deadlock.
+        adopted = Project.objects.select_for_update().filter(segmentation_id=segmentation_id).order_by("pk")
+        projects = [project.pk for project in adopted]
         ended = Segmentation.objects.filter(pk=segmentation_id, state__in=ACTIVE).update(
             state=state, stage="", message=message, n_leaves=0, size_bytes=0, finished_at=timezone.now()
         )
         if not ended:
             return False
-        for project in Project.objects.filter(segmentation_id=segmentation_id):
+        for project_id in projects:
             # Its blocks go, so the map goes back to waiting; the next segmentation is taken up as the first
             # was.
-            drop_segmentation(project.pk, segmentation_id)
+            drop_segmentation(project_id, segmentation_id)
     segmentation = Segmentation.objects.get(pk=segmentation_id)
     tell_progress(segmentation)
     tell_segmentations(segmentation.scene_id)

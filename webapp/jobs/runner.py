@@ -18,6 +18,7 @@ from django.utils import timezone
 from webapp.jobs import jobrows, learning, tasks
 from webapp.jobs.engine import LEARNING, SEGMENTING, Engine
 from webapp.jobs.jobfiles import JobFolder, import_job, job_key, jobs_on_disk, segmentation_job
+from webapp.jobs.lease import Lease
 from webapp.jobs.precedence import learns
 from webapp.live import broadcast
 from webapp.models import Network, Project, Scene, Segmentation
@@ -64,6 +65,7 @@ class Runner:
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._engine: Engine | None = None
         self._look_at = 0.0  # when to look for rows again, on the monotonic clock
+        self._lease = Lease("jobs", self.wake)  # of several servers one carries the jobs, the others stand by
 
     def start(self) -> None:
         self._thread.start()
@@ -81,15 +83,30 @@ class Runner:
     # thread
 
     def _work(self) -> None:
+        self._lease.start()
         try:
             while not self._stopping.is_set():
+                if not self._lease.is_held:
+                    self._stand_by()
+                    continue
                 if self._engine is None or not self._engine.is_alive:
                     self._start_engine()
                     continue
                 self._turn()
         finally:
             self._stop_engine()
+            self._lease.stop()  # after the engine: the next one must not begin while ours still computes
             connections.close_all()
+
+    def _stand_by(self) -> None:
+        """Another server carries the jobs. No engine here: it would take memory, and what it is sent is theirs to run."""
+        if self._engine is not None:
+            logger.warning("another server carries the jobs now; those that ran here are left to it")
+            self._stop_engine()
+        try:
+            self._inbox.get(timeout=POLL_S)
+        except queue.Empty:
+            return  # nothing came; look at the lease again
 
     def _start_engine(self) -> None:
         self._stop_engine()

@@ -7,12 +7,15 @@ Two groups: ``project.<id>`` hears of the project's edits, ``scene.<id>`` of the
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
 __all__ = ["project_group", "scene_group", "send", "serve_from"]
+
+logger = logging.getLogger(__name__)
 
 _server_loop: asyncio.AbstractEventLoop | None = None
 
@@ -38,6 +41,14 @@ def send(group: str, kind: str, **fields: Any) -> None:
     if loop is not None and loop.is_running():
         # The in-memory layer's queues belong to the server's loop: filled from another thread they would wake
         # nobody.
-        asyncio.run_coroutine_threadsafe(get_channel_layer().group_send(group, message), loop)
+        asyncio.run_coroutine_threadsafe(_send(group, message), loop)
     else:
-        async_to_sync(get_channel_layer().group_send)(group, message)
+        async_to_sync(_send)(group, message)
+
+
+async def _send(group: str, message: dict[str, Any]) -> None:
+    try:
+        await get_channel_layer().group_send(group, message)
+    except Exception as error:
+        # What it speaks of is done and kept: whoever did it must not be told that it failed.
+        logger.warning("a hint to %s was not sent, so others hear of it late: %r", group, error)

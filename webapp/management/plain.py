@@ -14,6 +14,7 @@ from django.db import DatabaseError
 
 from segmentation.errors import SegmentationError
 from webapp.errors import WebError
+from webapp.services import ServiceError
 
 __all__ = ["PlainCommand", "plain_errors"]
 
@@ -40,7 +41,7 @@ def plain_errors() -> Iterator[None]:
     """Turn what can go wrong on a sound installation into a CommandError with a sentence."""
     try:
         yield
-    except (WebError, SegmentationError) as error:
+    except (WebError, SegmentationError, ServiceError) as error:
         raise CommandError(str(error)) from error
     except DatabaseError as error:
         if _is_full(error):

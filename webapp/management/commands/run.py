@@ -19,6 +19,7 @@ from webapp.jobs.imports import import_file
 from webapp.management.plain import PlainCommand, plain_errors
 from webapp.models import Project, Scene
 from webapp.quotas import check_room
+from webapp.services import check_services
 
 
 class Command(PlainCommand):
@@ -37,6 +38,7 @@ class Command(PlainCommand):
             # The port first: whoever has to choose another one should not wait for an import to hear it.
             listener = launch.bind(settings.HOST, settings.PORT)
             try:
+                check_services()
                 page, user = self._prepare(image, options["demo"])
                 link = launch.remember_url() + make_sign_in_path(user, page)
                 from webapp.asgi import application  # loads the job engine; not needed for the errors above
