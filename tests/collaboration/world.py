@@ -67,23 +67,30 @@ class World:
         self.trees = {row.pk: _tree(row.pk) for row in scene.segmentations.all()}
         pages.ask(op="begin", trees=self.trees)
         self.tabs = [Page(pages.ask(op="make")["page"], user) for user in users]
+        self.begin()
+
+    def begin(self) -> None:
         for page in self.tabs:
             self.connect(page)
 
     # -------------------------------------------------------------------------------------------- of the page
 
     def _ask(self, page: Page, **request: Any) -> dict[str, Any]:
-        told = self.pages.ask(page=page.index, **request)
+        told = self.note(page, self.pages.ask(page=page.index, **request))
+        if page.line is not None:
+            page.up.extend(told["sent"])
+        else:
+            assert not told["sent"], "nothing is sent on a line that is down"
+        return told
+
+    def note(self, page: Page, told: dict[str, Any]) -> dict[str, Any]:
+        """Remember what a page asked for, and how it was answered."""
         page.answers += told["answers"]
         self.done.update(answer[2] for answer in told["answers"] if answer[1] == "rejected")
         for text in told["sent"]:
             client_id = json.loads(text).get("client_id")
             if client_id is not None and client_id not in page.asked:
                 page.asked.append(client_id)
-        if page.line is not None:
-            page.up.extend(told["sent"])
-        else:
-            assert not told["sent"], "nothing is sent on a line that is down"
         return told
 
     def act(self, page: Page, /, **fields: Any) -> None:
