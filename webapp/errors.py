@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
@@ -29,6 +29,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+COLLIDED = "Somebody changed or deleted this in the same instant; look at it as it is now, and do it again if need be."
 DATABASE_BUSY = "The database is busy or cannot be reached just now; wait a moment and do it again."
 SERVER_ERROR = "The server ran into an error of its own; it is in its log. Please try again."
 
@@ -123,6 +124,10 @@ def describe(error: BaseException) -> Problem:
         return Problem(409, "conflict", str(error))
     if isinstance(error, SegmentationError):
         return Problem(400, "invalid", str(error))
+    if isinstance(error, IntegrityError):
+        # What was checked a moment before was undone by another process: PostgreSQL locks rows, not the database.
+        logger.warning("two changes collided", exc_info=error)
+        return Problem(409, "conflict", COLLIDED)
     if isinstance(error, OperationalError):
         # A lock that was waited for in vain, a server that restarts: the next try may well succeed.
         logger.error("the database failed", exc_info=error)

@@ -17,10 +17,15 @@ def main() -> int:
                 "TEST_DATABASE_URL": found.database_url,
                 "TEST_REDIS_URL": found.redis_url,
             }
-            return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:]], env=environment, check=False).returncode
+            return subprocess.run(
+                [sys.executable, "-m", "pytest", *sys.argv[1:]], env=environment, check=False
+            ).returncode
     except programs.MissingError as error:
         # Continuous integration must not pass because nothing was tested.
-        print(f"The tests on PostgreSQL and Redis were {'not run' if in_ci() else 'skipped'}: {error}", file=sys.stderr)
+        print(
+            f"The tests on PostgreSQL and Redis were {'not run' if in_ci() else 'skipped'}: {error}",
+            file=sys.stderr,
+        )
         return 1 if in_ci() else 0
 
 

@@ -136,11 +136,15 @@ def _unprivileged(folder: Path) -> dict[str, Any]:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, entry.pw_uid, entry.pw_gid)
         return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    raise MissingError("there is no user postgres or nobody to run the server as; run the tests as another user than root")
+    raise MissingError(
+        "there is no user postgres or nobody to run the server as; run the tests as another user than root"
+    )
 
 
 def _run(command: list[str], folder: Path, user: dict[str, Any]) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment(), **user)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, env=_environment(), **user
+    )
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
@@ -157,7 +161,7 @@ def _process(
             stderr=log,
             env=_environment(),
             start_new_session=True,  # Ctrl+C is for the tests, which then stop it in order
-            preexec_fn=dies_with_us,
+            preexec_fn=dies_with_us,  # noqa: PLW1509 (it takes no lock)
             **user,
         )
     try:

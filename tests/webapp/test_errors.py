@@ -1,7 +1,7 @@
 """Which error becomes what."""
 
 import pytest
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
 from segmentation import errors as library
 from webapp import errors
@@ -56,3 +56,10 @@ def test_missing_pages_say_so(signed_in, path):
         assert "no such page" in response.json()["detail"]
     else:
         assert "Nothing here" in response.content.decode()
+
+
+def test_two_changes_that_collide_are_a_conflict_without_the_database_s_words():
+    problem = errors.describe(IntegrityError('violates foreign key constraint "webapp_edit_project_id"'))
+    assert (problem.status, problem.code) == (409, "conflict")
+    assert "foreign key" not in problem.message
+    assert "same instant" in problem.message
