@@ -10,21 +10,25 @@ PIP := $(RUN) -m pip --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest
 
 
-.PHONY: help run test test-fast test-browser lint format clean chromium
+.PHONY: help run test test-fast test-servers test-browser lint format clean chromium servers
 
 help:
 	@echo "make run     start ClusterNet and print a link (IMAGE=own.tif or DEMO=harbour, PORT=8000, HOST=127.0.0.1)"
-	@echo "make test    run every test (test-fast: all but the browser; test-browser: only those)"
+	@echo "make test    run every test (test-fast: on SQLite, without a browser;"
+	@echo "               test-servers: again on PostgreSQL and Redis; test-browser: in Chromium)"
 	@echo "make lint    ruff, ruff format --check, mypy"
 	@echo "make clean   remove the virtual environment and caches; the data folder stays"
 
 run: $(VENV)/.installed
 	@$(RUN) manage.py run $(if $(IMAGE),--image "$(IMAGE)") $(if $(DEMO),--demo "$(DEMO)")
 
-test: test-fast test-browser
+test: test-fast test-servers test-browser
 
-test-fast: $(VENV)/.installed-dev
+test-fast: $(VENV)/.installed-dev servers
 	@$(PYTEST) -m "not browser"
+
+test-servers: $(VENV)/.installed-dev servers
+	@$(RUN) -m tests.servers
 
 test-browser: $(VENV)/.installed-dev chromium
 	@$(PYTEST) -m browser
@@ -75,3 +79,15 @@ chromium:
 	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } > /dev/null && exit 0; \
 	fi; \
 	echo "The browser tests need Chromium; install it (Debian: sudo apt install --no-install-recommends chromium), or run make test-fast." >&2; exit 1
+
+# Real ones for the tests, which start their own; nothing of this machine's is used. Without them those tests are skipped,
+# but with CI=true they fail.
+servers:
+	@if { ls /usr/lib/postgresql/*/bin/postgres || command -v postgres; } > /dev/null 2>&1 \
+	  && command -v redis-server > /dev/null && command -v nginx > /dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	  echo "Installing PostgreSQL, Redis and nginx for the tests."; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+	    postgresql redis-server nginx-light; } > /dev/null && exit 0; \
+	fi; \
+	echo "PostgreSQL, Redis or nginx is missing, so their tests are skipped (Debian: sudo apt install postgresql redis-server nginx-light)." >&2

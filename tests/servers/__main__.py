@@ -1,4 +1,7 @@
-"""Run pytest on PostgreSQL and Redis, real servers started for it: ``python -m tests.servers [pytest's arguments]``."""
+"""Run tests on PostgreSQL and Redis, real servers started for it: ``python -m tests.servers [pytest's arguments]``.
+
+Without arguments those run in which the database and the channel layer matter most; they run on SQLite and memory anyway.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,30 @@ import subprocess
 import sys
 
 from tests.servers import programs
+
+SUBSET = (
+    "tests/collaboration/test_at_once.py",
+    "tests/webapp/test_actions.py",
+    "tests/webapp/test_roles.py",
+    "tests/webapp/editing/test_checkpoints.py",
+    "tests/webapp/editing/test_merging.py",
+    "tests/webapp/editing/test_overriding.py",
+    "tests/webapp/editing/test_races.py",
+    "tests/webapp/editing/test_restoring.py",
+    "tests/webapp/editing/test_undoing.py",
+    "tests/webapp/jobs/test_lease.py",
+    "tests/webapp/jobs/test_runner.py",
+    "tests/webapp/live/test_consumers.py",
+    "tests/webapp/live/test_drawing_socket.py",
+    "tests/webapp/live/test_feed.py",
+    "tests/webapp/live/test_members_socket.py",
+    "tests/webapp/live/test_presence.py",
+    "tests/webapp/live/test_together.py",
+    "tests/webapp/people",
+    "tests/webapp/rest/test_api.py",
+    "tests/webapp/rest/test_history_api.py",
+    "tests/webapp/rest/test_note_api.py",
+)
 
 
 def main() -> int:
@@ -18,7 +45,7 @@ def main() -> int:
                 "TEST_REDIS_URL": found.redis_url,
             }
             return subprocess.run(
-                [sys.executable, "-m", "pytest", *sys.argv[1:]], env=environment, check=False
+                [sys.executable, "-m", "pytest", *(sys.argv[1:] or SUBSET)], env=environment, check=False
             ).returncode
     except programs.MissingError as error:
         # Continuous integration must not pass because nothing was tested.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from urllib.parse import urlsplit
 
@@ -47,10 +48,8 @@ async def test_hints_arrive_again_after_redis_was_restarted():
     with programs.redis(parts.port, parts.password):
         reading = asyncio.create_task(listening.receive(channel))
         for _ in range(100):
-            try:
+            with contextlib.suppress(redis.RedisError):  # it met the old connection; the next makes a new one
                 await sending.group_send("project.1", {"type": "edit.recorded", "number": 2})
-            except redis.RedisError:
-                pass  # it met the old connection; the next makes a new one
             if (await asyncio.wait([reading], timeout=0.2))[0]:
                 break
         assert (await reading)["number"] == 2
