@@ -1,6 +1,6 @@
 """Run tests on PostgreSQL and Redis, real servers started for it: ``python -m tests.servers [pytest's arguments]``.
 
-Without arguments those run in which the database and the channel layer matter most; they run on SQLite and memory anyway.
+Where no files are named those run in which the database and the channel layer matter most; they run on SQLite and memory anyway.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ SUBSET = (
 
 
 def main() -> int:
+    named = SUBSET if all(argument.startswith("-") for argument in sys.argv[1:]) else ()
     try:
         with programs.servers() as found:
             environment = {
@@ -45,7 +46,7 @@ def main() -> int:
                 "TEST_REDIS_URL": found.redis_url,
             }
             return subprocess.run(
-                [sys.executable, "-m", "pytest", *(sys.argv[1:] or SUBSET)], env=environment, check=False
+                [sys.executable, "-m", "pytest", *named, *sys.argv[1:]], env=environment, check=False
             ).returncode
     except programs.MissingError as error:
         # Continuous integration must not pass because nothing was tested.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import rasterio.warp
 from django.contrib.auth.models import User
 from django.test import Client
 from rasterio.transform import Affine, from_origin

@@ -128,3 +128,12 @@ def test_browser_opens_only_where_there_is_a_display(monkeypatch, display, opens
     monkeypatch.setattr(launch.threading, "Thread", Now)
     launch.open_browser("http://127.0.0.1:8000/")
     assert bool(opened) is opens
+
+
+def test_links_name_the_proxy_where_there_is_one(settings, data_dir):
+    settings.CSRF_TRUSTED_ORIGINS = ["http://localhost:8000", "https://maps.example.org"]
+    settings.HTTPS = False
+    assert launch.server_url() == f"http://127.0.0.1:{settings.PORT}"
+    settings.HTTPS = True
+    assert launch.remember_url() != "https://maps.example.org"  # where this process itself listens
+    assert launch.server_url() == "https://maps.example.org"

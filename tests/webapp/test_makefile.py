@@ -100,3 +100,25 @@ def test_missing_chromium_is_told(tmp_path):
     )
     assert done.returncode != 0
     assert "install it (Debian: sudo apt install --no-install-recommends chromium)" in done.stderr
+
+
+def test_missing_servers_are_told_and_stop_nothing(tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "bash").symlink_to(shutil.which("bash"))
+    (tools / "sh").symlink_to(shutil.which("sh"))
+    script(tools / "id", "echo 1000")
+    done = subprocess.run(
+        [shutil.which("make"), "-f", str(ROOT / "Makefile"), "servers", f"SHELL={tools}/bash"],
+        cwd=ROOT,
+        env={"PATH": str(tools)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert (
+        "their tests are skipped (Debian: sudo apt install postgresql redis-server nginx-light)"
+        in done.stderr
+    )
