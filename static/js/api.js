@@ -67,6 +67,16 @@ async function send(method, path, body, type, signal) {
     return response;
 }
 
+/** @returns {Promise<number>} HTTP status of a path, 0 where no answer came */
+export async function statusOf(path) {
+    try {
+        return (await fetchOk("GET", path)).status;
+    } catch (error) {
+        if (error instanceof ApiError) return error.status;
+        throw error;
+    }
+}
+
 async function json(method, path, options) {
     const response = await fetchOk(method, path, options);
     return response.status === 204 ? null : response.json();

@@ -2,6 +2,8 @@
 import * as api from "./api.js";
 import { BlockLoader } from "./blocks.js";
 import { Commands } from "./commands.js";
+import { watchConnection } from "./connection.js";
+import { KeptCommands } from "./kept.js";
 import { bindKeys } from "./keys.js";
 import { Comments } from "./comments.js";
 import { Examples } from "./examples.js";
@@ -69,7 +71,7 @@ const config = JSON.parse(byId("map-config").textContent);
 const protocol = location.protocol === "https:" ? "wss:" : "ws:";
 const state = new ProjectState();
 const socket = new ProjectSocket(`${protocol}//${location.host}${config.wsPath}`);
-const sync = new Sync(state, socket);
+const sync = new Sync(state, socket, new KeptCommands(config.projectId));
 const commands = new Commands(state, sync);
 const examples = new Examples(state, sync);
 const viewing = new Viewing(state, sync, commands);
@@ -296,7 +298,6 @@ followRole(state, sync, () => page.parts?.tools);
 
 sync.on("failed", toastError);
 sync.on("completion-failed", ({ message }) => toast(`The map could not be completed. ${message}`, { kind: "danger" }));
-socket.on("status", (status) => {
-    if (status === "gone") toast("This project was deleted, or is no longer open to you: you were removed, or have signed out. Go back to your projects.", { kind: "danger" });
+watchConnection(state, socket, sync, api.statusOf, config.projectId);
 });
 socket.connect();

@@ -2,6 +2,9 @@
 import { inflate } from "./model/blocks.js";
 import { isPrediction, readPrediction } from "./model/completion.js";
 import { Emitter } from "./model/emitter.js";
+import { Pace } from "./model/pace.js";
+
+const MOST_ON_THEIR_WAY = 100; // commands sent and not answered; the server reads 200 ahead
 
 /** A unique name for a command. `crypto.randomUUID` is missing on plain-http pages of other machines. */
 export function newClientId() {
@@ -17,21 +20,27 @@ async function unpackTable(text) {
 
 /**
  * Events: "loaded" (a state was taken over), "applied" ({event, command}), "rejected" ({event, command}), "statistics",
- * "completion-failed" (the decoder's table could not be made), "failed" (an Error in a message's handling).
+ * "completion-failed" (the decoder's table could not be made), "restored" ({count} of commands that outlived a reload), "held-back" ({count,
+ * user}: somebody else is signed in now, so that theirs wait), "failed" (an Error in a message's handling).
  */
 export class Sync extends Emitter {
     #queue = Promise.resolve();
     #sent = new Set(); // client ids of pending commands that went out on this connection
     #loadedHere = false; // whether this connection has told us where the project stands
     #awaitsState = false; // whether the state was asked for anew
+    #pace = new Pace();
+    #paceTimer = 0;
+    #heldFor = null; // user whose kept commands were taken up
     refusal = null; // (fields of a command) => why it cannot be done on this page now, or ""
 
     /**
      * @param {import("./state.js").ProjectState} state
      * @param {import("./socket.js").ProjectSocket} socket
+     * @param {import("./kept.js").KeptCommands | null} kept
      */
-    constructor(state, socket) {
+    constructor(state, socket, kept = null) {
         super();
+        this.kept = kept;
         this.state = state;
         this.socket = socket;
         socket.on("message", (message) => this.#enqueue(() => this.#handle(message)));
@@ -41,6 +50,7 @@ export class Sync extends Emitter {
         // A new connection begins with the whole state, which also tells what became of our commands.
         socket.on("status", () => {
             this.#sent.clear();
+            clearTimeout(this.#paceTimer);
             this.#loadedHere = false;
             this.#awaitsState = false;
             state.emit("history");
@@ -55,8 +65,7 @@ export class Sync extends Emitter {
     async #handle(message) {
         switch (message.type) {
             case "project.state":
-                this.#awaitsState = false;
-                this.state.load(message, await unpackTable(message.table));
+                await this.#takeState(message);
                 this.#inStep();
                 this.emit("loaded", message);
                 break;
@@ -98,6 +107,49 @@ export class Sync extends Emitter {
         }
     }
 
+    async #takeState(message) {
+        const table = await unpackTable(message.table);
+        this.#awaitsState = false;
+        this.#holdBack(message.user);
+        this.state.load(message, table);
+        this.#restore(message.user);
+    }
+
+    /** What one person made is not sent under another's name: it waits until they are back. */
+    #holdBack(user) {
+        const { user: before, pending } = this.state;
+        if (!before || before === user || !pending.length) return;
+        this.#keep();
+        const count = pending.length;
+        for (const { client_id: id } of [...pending]) this.state.reject(id);
+        this.emit("held-back", { count, user: before });
+    }
+
+    /** Take up what this person made in this tab before it was reloaded, or before somebody else signed in. */
+    #restore(user) {
+        if (!this.kept || this.#heldFor === user) return;
+        this.#heldFor = user;
+        const known = new Set(this.state.pending.map(({ client_id: id }) => id));
+        const found = this.kept.load(user).filter(({ client_id: id }) => !known.has(id));
+        // Older than what was made since the page was opened.
+        const newer = this.state.pending.splice(0);
+        for (const command of [...found, ...newer]) this.state.addPending(command);
+        if (found.length) this.emit("restored", { count: found.length });
+        this.#keep();
+    }
+
+    #keep() {
+        if (this.state.user) this.kept?.save(this.state.user, this.state.pending);
+    }
+
+    /** Give up all that waits, as where the project is gone. @returns {number} how many */
+    dropAll() {
+        const dropped = [...this.state.pending];
+        for (const { client_id: id } of dropped) this.state.reject(id);
+        this.#keep();
+        return dropped.length;
+    }
+
     #applied(event) {
         const command = this.state.pending.find(({ client_id: id }) => id === event.client_id);
         const order = this.state.apply(event);
@@ -105,14 +157,14 @@ export class Sync extends Emitter {
             this.#askForMissing();
             return;
         }
-        this.#sent.delete(event.client_id);
+        this.#answered(event.client_id);
         if (order === "next" && event.reload) this.#askForState();
         if (order === "next" || command) this.emit("applied", { event, command });
     }
 
     #rejected(event) {
         const command = this.state.reject(event.client_id);
-        this.#sent.delete(event.client_id);
+        this.#answered(event.client_id);
         if (event.code === "stale") this.#askForState();
         this.emit("rejected", { event, command });
     }
@@ -133,12 +185,29 @@ export class Sync extends Emitter {
     /** This connection is up to date: what was not confirmed goes out (again: the server knows repeats by client_id). */
     #inStep() {
         this.#loadedHere = true;
-        for (const command of this.state.pending) this.#sendOnce(command);
+        this.#sendWaiting();
     }
 
-    #sendOnce(command) {
-        if (this.#sent.has(command.client_id) || !this.socket.send(command)) return;
-        this.#sent.add(command.client_id);
+    #answered(clientId) {
+        this.#sent.delete(clientId);
+        this.#keep();
+        if (this.#loadedHere) this.#sendWaiting();
+    }
+
+    /** In the order in which they were made, each once on a connection. */
+    #sendWaiting() {
+        clearTimeout(this.#paceTimer);
+        for (const command of this.state.pending) {
+            if (this.#sent.has(command.client_id)) continue;
+            if (this.#sent.size >= MOST_ON_THEIR_WAY || this.socket.status !== "online") return;
+            const pause = this.#pace.take();
+            if (pause) {
+                this.#paceTimer = setTimeout(() => this.#sendWaiting(), pause);
+                return;
+            }
+            if (!this.socket.send(command)) return;
+            this.#sent.add(command.client_id);
+        }
     }
 
     /**
@@ -156,7 +225,8 @@ export class Sync extends Emitter {
             return command;
         }
         this.state.addPending(command);
-        if (this.#loadedHere) this.#sendOnce(command);
+        this.#keep();
+        if (this.#loadedHere) this.#sendWaiting();
         return command;
     }
 }

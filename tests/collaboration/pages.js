@@ -54,7 +54,7 @@ class Page {
     }
 
     open() {
-        if (this.socket.status === "offline") this.socket.retryNow();
+        if (this.socket.status === "offline") this.socket.wake();
         else this.socket.connect();
         this.#line.readyState = 1;
         this.#line.onopen();

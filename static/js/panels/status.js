@@ -8,8 +8,10 @@ const CONNECTION = {
     connecting: "Connecting …",
     online: "Connected",
     offline: "Offline, reconnecting …",
+    "signed-out": "Signed out",
     gone: "No longer open to you",
 };
+const SAME_REASON = 2000; // ms in which a reason is told once
 const STAGES = {
     reading: "Reading the scene",
     learning: "Learning better features",
@@ -39,6 +41,25 @@ export function progressText(segmentation, whole = false) {
     if (training) parts.push(...trainingParts(training, whole));
     const left = formatTimeLeft(training?.left_s ?? segmentation.leftS);
     return (left ? [...parts, left] : parts).join(" · ");
+}
+
+/** Tells each reason once: after a while offline, many changes may be refused for the same one. */
+function refusals() {
+    const more = new Map(); // message -> how many beside the first, within a few seconds
+    return ({ event }) => {
+        const { message, code } = event;
+        if (more.has(message)) {
+            more.set(message, more.get(message) + 1);
+            return;
+        }
+        toast(message, { kind: code === "nothing" ? "info" : "danger" });
+        more.set(message, 0);
+        setTimeout(() => {
+            const count = more.get(message);
+            more.delete(message);
+            if (count) toast(`${count === 1 ? "1 more change was" : `${count} more changes were`} refused: ${message}`, { kind: "danger" });
+        }, SAME_REASON);
+    };
 }
 
 export function statusPanel(state, socket, sync, commands) {
@@ -101,7 +122,7 @@ export function statusPanel(state, socket, sync, commands) {
     byTestId("undo").addEventListener("click", () => commands.undo());
     byTestId("redo").addEventListener("click", () => commands.redo());
 
-    sync.on("rejected", ({ event }) => toast(event.message, { kind: event.code === "nothing" ? "info" : "danger" }));
+    sync.on("rejected", refusals());
     sync.on("applied", ({ event, command }) => {
         if (command && event.message) toast(event.message);
     });
@@ -115,7 +136,6 @@ export function statusPanel(state, socket, sync, commands) {
     state.on("project", () => {
         byId("project-name").textContent = state.project.name;
     });
-    window.addEventListener("online", () => socket.retryNow());
     window.addEventListener("beforeunload", (event) => {
         if (!state.pending.length) return;
         event.preventDefault();
