@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from django.db import IntegrityError, OperationalError
+from django.db import DataError, IntegrityError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
@@ -30,6 +30,9 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 COLLIDED = "Somebody changed or deleted this in the same instant; look at it as it is now, and do it again if need be."
+NOT_STORABLE = (
+    "A value in it cannot be stored: it holds a control character, or is too long or too large. Correct it."
+)
 DATABASE_BUSY = "The database is busy or cannot be reached just now; wait a moment and do it again."
 SERVER_ERROR = "The server ran into an error of its own; it is in its log. Please try again."
 
@@ -124,6 +127,10 @@ def describe(error: BaseException) -> Problem:
         return Problem(409, "conflict", str(error))
     if isinstance(error, SegmentationError):
         return Problem(400, "invalid", str(error))
+    if isinstance(error, DataError):
+        # PostgreSQL is stricter than SQLite: no NUL in texts, numbers and texts of the column's size.
+        logger.warning("the database refused a value", exc_info=error)
+        return Problem(400, "invalid", NOT_STORABLE)
     if isinstance(error, IntegrityError):
         # What was checked a moment before was undone by another process: PostgreSQL locks rows, not the database.
         logger.warning("two changes collided", exc_info=error)

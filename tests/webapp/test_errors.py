@@ -1,7 +1,7 @@
 """Which error becomes what."""
 
 import pytest
-from django.db import IntegrityError, OperationalError
+from django.db import DataError, IntegrityError, OperationalError
 
 from segmentation import errors as library
 from webapp import errors
@@ -63,3 +63,10 @@ def test_two_changes_that_collide_are_a_conflict_without_the_database_s_words():
     assert (problem.status, problem.code) == (409, "conflict")
     assert "foreign key" not in problem.message
     assert "same instant" in problem.message
+
+
+def test_a_value_that_the_database_refuses_is_told_without_its_words():
+    problem = errors.describe(DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"))
+    assert (problem.status, problem.code) == (400, "invalid")
+    assert "cannot be stored" in problem.message
+    assert "PostgreSQL" not in problem.message

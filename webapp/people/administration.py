@@ -104,7 +104,8 @@ def _show(
     problem: str = "",
     status: int = 200,
 ) -> HttpResponse:
-    query = request.GET.get("q", "").strip()[:150]
+    # Control characters are in no name, and PostgreSQL refuses to look for some.
+    query = "".join(letter for letter in request.GET.get("q", "") if letter.isprintable()).strip()[:150]
     rows = User.objects.select_related("profile").annotate(
         n_projects=Count("projects", distinct=True) + Count("memberships", distinct=True),
         n_scenes=Count("scenes", distinct=True),

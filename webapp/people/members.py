@@ -160,6 +160,8 @@ def _find_account(user: User, name: str) -> User:
     name = name.strip()
     if not name:
         raise InvalidInputError("Give the user name of whom to invite.")
+    if not name.isprintable():  # PostgreSQL does not even look for some of them
+        raise InvalidInputError("The user name holds control characters; write it as it is shown here.")
     open_accounts = User.objects.filter(is_active=True)
     found = open_accounts.filter(username=name).first()
     if found is None:

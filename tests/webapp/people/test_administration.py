@@ -48,6 +48,7 @@ def test_search_and_pages(page):
     found = page.get("/accounts/people/?q=PERSON11").content.decode()
     assert len(re.findall("data-user", found)) == 10
     assert b"Nobody is called so." in page.get("/accounts/people/?q=zzz").content
+    assert b"person11" in page.get("/accounts/people/?q=%00PERSON11").content
     assert page.get("/accounts/people/?page=nonsense").status_code == 200
 
 

@@ -78,6 +78,11 @@ def test_odd_input_is_refused(project, ana, boris, name, role):
         members.add_by_name(ana, project.pk, name, role)
 
 
+def test_names_with_control_characters_are_refused(project, ana):
+    with pytest.raises(InvalidInputError, match="holds control characters"):
+        members.add_by_name(ana, project.pk, "bo\0ris", "viewer")
+
+
 def test_members_have_an_end(project, ana, boris, monkeypatch):
     monkeypatch.setattr(members, "MAX_MEMBERS", 1)
     members.add_by_name(ana, project.pk, "boris", "viewer")
