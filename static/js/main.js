@@ -299,5 +299,4 @@ followRole(state, sync, () => page.parts?.tools);
 sync.on("failed", toastError);
 sync.on("completion-failed", ({ message }) => toast(`The map could not be completed. ${message}`, { kind: "danger" }));
 watchConnection(state, socket, sync, api.statusOf, config.projectId);
-});
 socket.connect();
