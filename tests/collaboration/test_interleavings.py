@@ -293,7 +293,7 @@ def run(pages: Pages, scene: Scene, examples: int) -> Counter[str]:
 
 
 def test_pages_and_server_agree_after_any_interleaving(node_pages: Pages, scene: Scene) -> None:
-    done = run(node_pages, scene, 60)
+    done = run(node_pages, scene, 40)
     rare = [kind for kind in (*COMMANDS_THAT_EDIT, *ANSWERS) if not done[kind]]
     assert len(rare) <= 2, f"of these nothing is said, for they never happened: {rare}"
 
@@ -301,4 +301,4 @@ def test_pages_and_server_agree_after_any_interleaving(node_pages: Pages, scene:
 @pytest.mark.browser
 def test_pages_in_a_browser_agree_with_the_server(served: str, chromium_path: str, scene: Scene) -> None:
     with pages_in_chromium(chromium_path, served) as pages:
-        run(pages, scene, 10)
+        run(pages, scene, 4)
