@@ -11,6 +11,7 @@ import sys
 
 from tests.servers import programs
 
+LONGEST_S = 1200
 SUBSET = (
     "tests/collaboration/test_at_once.py",
     "tests/webapp/test_actions.py",
@@ -45,9 +46,20 @@ def main() -> int:
                 "TEST_DATABASE_URL": found.database_url,
                 "TEST_REDIS_URL": found.redis_url,
             }
-            return subprocess.run(
-                [sys.executable, "-m", "pytest", *named, *sys.argv[1:]], env=environment, check=False
-            ).returncode
+            # What hangs shows where, and does not hold up everything.
+            command = [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-o",
+                "faulthandler_timeout=120",
+                *named,
+                *sys.argv[1:],
+            ]
+            return subprocess.run(command, env=environment, check=False, timeout=LONGEST_S).returncode
+    except subprocess.TimeoutExpired:
+        print(f"The tests on PostgreSQL and Redis were not done after {LONGEST_S} seconds.", file=sys.stderr)
+        return 1
     except programs.MissingError as error:
         # Continuous integration must not pass because nothing was tested.
         print(
