@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -119,3 +120,74 @@ def test_marks_tell_when_imagery_and_overlay_came(map_page) -> None:
     page = map_page(PLAIN).open()
     page.wait("performance.getEntriesByName('clusternet:first-imagery').length")
     assert page.call("performance.getEntriesByName('clusternet:first-overlay').length") == 1
+
+
+def test_unsaved_changes_outlive_a_reload(map_page) -> None:
+    page = map_page(PIXELS).open()
+    page.add_class("Water")
+    page.go(300, 300, 4)
+    page.control("mute", True)
+    page.page.mouse.click(*page.on_screen(300, 300))
+    page.wait("clusternet.state.table.includes(1)")
+    page.control("disconnect")
+    expect(page.id("status-saved")).to_have_text("1 change not saved yet")
+    page.page.on("dialog", lambda dialog: dialog.accept())
+    page.page.reload()
+    page.wait("window.clusternet")
+    expect(page.id("toast").first).to_have_text(
+        re.compile("1 change that was not saved when this page was closed: sending now")
+    )
+    page.wait("clusternet.state.table && clusternet.state.table.includes(1)")
+    page.control("mute", False)
+    page.control("disconnect")
+    expect(page.id("status-saved")).to_have_text("All changes saved")
+    assert len({command["client_id"] for command in page.commands("leaves.assign")}) == 1
+    assert page.call("clusternet.state.number") == 2
+    page.page.reload()
+    page.idle()
+    expect(page.id("toast")).to_have_count(0)
+
+
+def test_a_page_without_storage_works(map_page) -> None:
+    page = map_page(PIXELS)
+    page.page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('no', 'SecurityError'); } });"
+    )
+    page.open()
+    page.add_class("Water")
+    expect(page.id("status-saved")).to_have_text("All changes saved")
+
+
+def test_who_is_signed_out_is_told_and_loses_nothing(map_page) -> None:
+    page = map_page(PIXELS).open()
+    page.page.route(
+        "**/api/projects/*/members",
+        lambda route: route.fulfill(status=401, json={"detail": "Please sign in first."}),
+    )
+    page.control("disconnect", 4404)
+    expect(page.id("status-connection")).to_have_text("Signed out")
+    expect(page.id("signed-out")).to_be_visible()
+    expect(page.id("sign-in-again")).to_have_attribute("href", "/accounts/login/?next=%2Fprojects%2F3%2F")
+    page.id("class-add").click()
+    expect(page.id("status-saved")).to_have_text("1 change not saved yet")
+
+    page.page.evaluate("window.dispatchEvent(new Event('focus'))")  # back from signing in
+    expect(page.id("status-connection")).to_have_text("Connected")
+    expect(page.id("status-saved")).to_have_text("All changes saved")
+    expect(page.id("signed-out")).to_be_hidden()
+    assert len(page.commands("class.create")) == 1
+    page.errors[:] = [text for text in page.errors if "401" not in text]
+
+
+def test_changes_to_a_project_that_is_gone_are_given_up(map_page) -> None:
+    page = map_page(PIXELS).open()
+    page.add_class("Water")
+    page.control("mute", True)
+    for _ in range(3):
+        page.id("class-add").click()
+    expect(page.id("status-saved")).to_have_attribute("data-pending", "3")
+    page.control("disconnect", 4404)
+    expect(page.id("toast").last).to_contain_text(
+        "3 changes that were not saved yet cannot be saved any more"
+    )
+    expect(page.id("status-saved")).to_have_attribute("data-pending", "0")
