@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from channels.layers import get_channel_layer
 from django.test import Client
 
@@ -254,12 +255,11 @@ def test_account_that_is_gone_leaves_its_notes(ana, boris):
 def test_hints_reach_the_group(ana, project):
     layer = get_channel_layer()
 
-    async def listen():
-        await layer.group_add(f"project.{project.pk}", "test.channel")
-
     async def hear():
-        return await asyncio.wait_for(layer.receive("test.channel"), 5)
+        # One event loop from joining to hearing: Redis' subscriptions end with theirs.
+        channel = await layer.new_channel()
+        await layer.group_add(f"project.{project.pk}", channel)
+        await sync_to_async(ana)("post", "comments", {"row": 1, "col": 1, "text": "a"}, 201)
+        return await asyncio.wait_for(layer.receive(channel), 5)
 
-    asyncio.run(listen())
-    ana("post", "comments", {"row": 1, "col": 1, "text": "a"}, 201)
-    assert asyncio.run(hear())["type"] == "notes.changed"
+    assert async_to_sync(hear)()["type"] == "notes.changed"
