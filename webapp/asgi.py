@@ -16,6 +16,7 @@ django.setup()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
+from webapp.imagery.gate import TileGate  # noqa: E402
 from webapp.jobs import door  # noqa: E402
 from webapp.origins import SameOriginValidator  # noqa: E402
 from webapp.requests import StreamingHandler  # noqa: E402
@@ -46,7 +47,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 application = ProtocolTypeRouter(
     {
-        "http": StreamingHandler(),
+        "http": TileGate(StreamingHandler()),
         "websocket": SameOriginValidator(AuthMiddlewareStack(URLRouter(websocket_urlpatterns))),
         "lifespan": lifespan,
     }

@@ -12,6 +12,7 @@ from django.shortcuts import render
 from segmentation.errors import CancelledError, SegmentationError, StorageFullError, StoreError
 
 __all__ = [
+    "BusyError",
     "CompletionError",
     "ConflictError",
     "ForbiddenError",
@@ -94,6 +95,12 @@ class LimitError(WebError):
     """Too many of them, or too fast."""
 
     status, code = 429, "limit"
+
+
+class BusyError(WebError):
+    """The server has more to do than it can take on now."""
+
+    status, code = 503, "limit"
 
 
 class TooLargeError(WebError):

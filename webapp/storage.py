@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from webapp.editing.drawn import unpack_drawn
-from webapp.imagery import tile_render
+from webapp.imagery import serving
 from webapp.jobs import door
 from webapp.models import Network, Project, Scene, Segmentation, SignInToken
 
@@ -77,17 +77,17 @@ def delete_scene(scene: Scene) -> None:
         Scene.objects.select_for_update().filter(pk=scene.pk).first()
         list(scene.projects.select_for_update().order_by("pk"))
         segmentations = list(scene.segmentations.all())
-        cog_path = scene.cog_path
+        scene_id, cog_path = scene.pk, scene.cog_path
         paths = [scene.folder, *(segmentation.store_path for segmentation in segmentations)]
         # Projects protect their segmentation, so they go first.
         scene.projects.all().delete()
         scene.segmentations.all().delete()
         scene.delete()
-        transaction.on_commit(lambda: _free_scene(cog_path, paths))
+        transaction.on_commit(lambda: _free_scene(scene_id, cog_path, paths))
 
 
-def _free_scene(cog_path: Path, paths: list[Path]) -> None:
-    tile_render.forget(cog_path)  # an open file would keep its space on the disk
+def _free_scene(scene_id: int, cog_path: Path, paths: list[Path]) -> None:
+    serving.forget(scene_id, cog_path)  # an open file would keep its space on the disk
     for path in paths:
         free(path)
 
@@ -125,7 +125,8 @@ def find_orphans() -> list[Orphan]:
     """What a crash in the wrong moment left behind; what is younger than a minute may still get its row."""
     data = Path(settings.DATA_DIR)
     # The files before the rows: what another process makes in between has its row first, and so is seen with it.
-    entries = {name: list(_entries(data / name)) for name in ("scenes", "segmentations", "networks", "trash")}
+    folders = ("scenes", "segmentations", "networks", "tiles", "trash")
+    entries = {name: list(_entries(data / name)) for name in folders}
     splits = [path for store in entries["segmentations"] for path in _entries(store / "splits")]
     overrides = [path for scene in entries["scenes"] for path in _entries(scene / "overrides")]
     uploads = list(_entries(data / "uploads"))
@@ -136,6 +137,7 @@ def find_orphans() -> list[Orphan]:
         *((path, "no such scene") for path in entries["scenes"] if path.name not in scenes),
         *((path, "no such segmentation") for path in entries["segmentations"] if path.name not in stores),
         *((path, "no such network") for path in entries["networks"] if path.name not in networks),
+        *((path, "no such scene") for path in entries["tiles"] if path.name not in scenes),
         *((path, "deleted before") for path in entries["trash"]),
     ]
     found = [(path, reason) for path, reason in candidates if _age(path) > 60]
