@@ -52,7 +52,7 @@ def may_pass(request: HttpRequest, scene: Scene) -> None:
     """Note that whoever sent ``request`` may see the scene."""
     scope = getattr(request, "scope", None)
     if scope is not None:
-        scope[_SCENE] = scene
+        scope[_SCENE] = (time.monotonic(), scene)
 
 
 def end_passes(**_: Any) -> None:
@@ -100,15 +100,14 @@ class TileGate:
     async def _ask_django(
         self, key: tuple[Any, ...] | None, scope: Message, receive: Receive, send: Send
     ) -> None:
-        asked_at = time.monotonic()
-
         async def listen(message: Message) -> None:
             if message["type"] == "http.response.start" and key is not None and _SCENE in scope:
                 headers: Headers = [(name.lower(), value) for name, value in message["headers"]]
                 # Who is given a cookie comes back with another one; who was refused gets no pass.
                 if message["status"] < 400 and not any(name == b"set-cookie" for name, _ in headers):
                     said_again = [pair for pair in headers if pair[0] not in _OWN_HEADERS]
-                    _keep(key, _Pass(asked_at + PASS_S, scope[_SCENE], said_again))
+                    allowed_at, scene = scope[_SCENE]
+                    _keep(key, _Pass(allowed_at + PASS_S, scene, said_again))
             await send(message)
 
         await self._application(scope, receive, listen)
@@ -148,9 +147,8 @@ async def _leaves(receive: Receive) -> None:
 
 
 async def _send(send: Send, answer: serving.Answer, again: Headers) -> None:
-    headers = [
-        (name.lower().encode("latin1"), value.encode("latin1")) for name, value in answer.headers.items()
-    ]
+    own = {**answer.headers, "Vary": ", ".join(filter(None, (answer.headers.get("Vary"), "Cookie")))}
+    headers = [(name.lower().encode("latin1"), value.encode("latin1")) for name, value in own.items()]
     if answer.status not in (204, 304):
         headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers + again})

@@ -151,11 +151,14 @@ def _formats(suffix: str, accept: str) -> Formats:
     return Formats("png", "png")
 
 
-@functools.cache
 def cache() -> TileCache:
     """The tiles below DATA_DIR that all processes share."""
-    folder = Path(settings.DATA_DIR) / "tiles"
-    return TileCache(folder, settings.TILE_CACHE_BYTES, settings.MIN_FREE_BYTES)
+    return _cache(Path(settings.DATA_DIR) / "tiles", settings.TILE_CACHE_BYTES, settings.MIN_FREE_BYTES)
+
+
+@functools.lru_cache(maxsize=4)
+def _cache(folder: Path, max_bytes: int, min_free_bytes: int) -> TileCache:
+    return TileCache(folder, max_bytes, min_free_bytes)
 
 
 def forget(scene_id: int, cog_path: Path) -> None:

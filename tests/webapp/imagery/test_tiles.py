@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-import rasterio
 from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 from PIL import Image
