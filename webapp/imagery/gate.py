@@ -87,7 +87,9 @@ class TileGate:
             await self._ask_django(key, scope, receive, send)
             return
         asked = serving.Asked(
-            *(int(found[group]) for group in (2, 3, 4)),
+            int(found[2]),
+            int(found[3]),
+            int(found[4]),
             found[5] or "",
             QueryDict(scope["query_string"]),
             _text(sent, b"accept"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from segmentation.errors import StoreError
 from webapp.editing.leaves import LeavesKey, open_leaves
@@ -13,6 +16,8 @@ from webapp.live.blocks import BlockKey, block_exists, children, patch_frame, po
 
 __all__ = ["BlockStream"]
 
+BLOCKS_AT_ONCE = 8  # looked at in one go: a thread costs more than reading a stored block
+LOOK_S = 0.01  # after so long what was found is sent first
 PATCHES_AT_ONCE = 64  # level-0 blocks reduced in one go, so that a change of view is heeded in between
 
 
@@ -39,6 +44,16 @@ class _Built:
     source: Path | None = None
     patched: list[tuple[int, int]] = field(default_factory=list)
     left: list[tuple[int, int]] = field(default_factory=list)  # not tried yet
+
+
+class _Look(NamedTuple):
+    """One wish as it is when somebody begins to look at it."""
+
+    wish: _Wish
+    key: BlockKey
+    todo: set[tuple[int, int]] | None
+    patched: frozenset[tuple[int, int]]
+    before: tuple[bool, Path | None]
 
 
 class BlockStream:
@@ -103,32 +118,55 @@ class BlockStream:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while (wish := self._next()) is not None:
-                await self._serve(wish)
+            while looks := self._next():
+                await self._serve(looks)
 
-    def _next(self) -> _Wish | None:
-        return next((wish for wish in self._wishes.values() if wish.is_due), None)
+    def _next(self) -> list[_Look]:
+        """What to look at next. What comes in during the look is noted anew, so that nothing written meanwhile is missed."""
+        due = (wish for wish in self._wishes.values() if wish.is_due)
+        looks = []
+        for wish in islice(due, BLOCKS_AT_ONCE):
+            before = (wish.is_sent, wish.source)
+            looks.append(_Look(wish, wish.key, wish.todo, frozenset(wish.patched), before))
+            wish.todo, wish.is_due = set(), False
+        return looks
 
-    async def _serve(self, wish: _Wish) -> None:
+    async def _serve(self, looks: list[_Look]) -> None:
         leaves = (
             self._leaves if self._leaves.segmentation == self._segmentation else LeavesKey(self._segmentation)
         )
-        # What comes in during the look is noted anew, so that nothing written meanwhile is missed.
-        todo, wish.todo, wish.is_due = wish.todo, set(), False
         loop = asyncio.get_running_loop()
-        before = (wish.is_sent, wish.source)
-        built = await loop.run_in_executor(
-            pool, _build, leaves, wish.key, todo, frozenset(wish.patched), before
-        )
-        wish.is_sent, wish.source = built.is_whole, built.source
-        wish.patched.update(built.patched)
-        if built.left:
+        built = await loop.run_in_executor(pool, _build_some, leaves, looks)
+        for look in looks[len(built) :]:  # there was no time for them
+            look.wish.is_due = True
+            look.wish.todo = (
+                None if look.todo is None or look.wish.todo is None else look.wish.todo | look.todo
+            )
+        for look, found in zip(looks, built, strict=False):
+            # The first is sent even where the list has just changed: it was wanted a moment ago.
+            if look is looks[0] or self._wishes.get(look.key) is look.wish:
+                await self._send_found(look.wish, found)
+
+    async def _send_found(self, wish: _Wish, found: _Built) -> None:
+        wish.is_sent, wish.source = found.is_whole, found.source
+        wish.patched.update(found.patched)
+        if found.left:
             wish.is_due = True
             if wish.todo is not None:
-                wish.todo.update(built.left)
-        for frame in built.frames:
-            # Sent even where the list has just changed: it was wanted a moment ago.
+                wish.todo.update(found.left)
+        for frame in found.frames:
             await self._send(frame)
+
+
+def _build_some(leaves: LeavesKey, looks: Sequence[_Look]) -> list[_Built]:
+    """What the looks give, in order, as far as one comes in a short while; at least the first. Runs in a thread."""
+    end = time.monotonic() + LOOK_S
+    built: list[_Built] = []
+    for look in looks:
+        if built and time.monotonic() > end:
+            break
+        built.append(_build(leaves, look.key, look.todo, look.patched, look.before))
+    return built
 
 
 def _build(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.webapp import scenario
 from webapp.live import blocks
+from webapp.live import streaming as streaming_module
 from webapp.live.streaming import BlockStream
 
 HEIGHT, WIDTH = 1100, 1600  # 3 x 4 blocks, then 2 x 2, then 1
@@ -178,3 +179,31 @@ async def test_other_segmentation_starts_anew(make_store):
         stream.want(2, 0, [(0, 0)])
         assert (await browser.next())["segmentation"] == 2
         assert stream.segmentation == 2
+
+
+async def test_blocks_that_there_was_no_time_for_come_all_the_same(make_store, monkeypatch):
+    make_store({(0, 1, 2)})
+    monkeypatch.setattr(streaming_module, "LOOK_S", -1.0)  # over before it has begun
+    async with streaming() as (stream, browser):
+        wanted = [(row, col) for row in range(3) for col in range(4)]
+        stream.want(1, 0, wanted)
+        wanted.remove((1, 2))  # is not computed
+        assert [(await browser.next())["block"] for _ in wanted] == wanted
+        await browser.nothing()
+
+
+async def test_blocks_are_looked_at_several_at_once(make_store, monkeypatch):
+    make_store()
+    looks = []
+    own = streaming_module._build_some
+    monkeypatch.setattr(
+        streaming_module,
+        "_build_some",
+        lambda leaves, asked: (looks.append(len(asked)), own(leaves, asked))[1],
+    )
+    monkeypatch.setattr(streaming_module, "LOOK_S", 20.0)
+    async with streaming() as (stream, browser):
+        wanted = [(row, col) for row in range(3) for col in range(4)]
+        stream.want(1, 0, wanted)
+        assert [(await browser.next())["block"] for _ in wanted] == wanted
+    assert looks == [8, 4]
