@@ -60,6 +60,7 @@ import { ProjectSocket } from "./socket.js";
 import { ProjectState } from "./state.js";
 import { Strokes } from "./strokes.js";
 import { Sync } from "./sync.js";
+import { timed } from "./timing.js";
 import { toast, toastError } from "./toast.js";
 import { Tools } from "./tools.js";
 
@@ -208,7 +209,10 @@ function showColors(layer) {
         });
     };
     const soon = () => {
-        frame ||= requestAnimationFrame(draw);
+        frame ||= requestAnimationFrame(() => {
+            timed("colors", draw);
+            layer.flush();
+        });
     };
     for (const event of ["clusters", "table", "classes", "mode", "completion", "prediction", "split"]) state.on(event, soon);
     layer.flushColors = () => {

@@ -53,6 +53,7 @@ export function exposeForTests(page) {
             },
         }),
         blocksShown: () => parts().layer.shown(),
+        blocksHeld: () => parts().layer.held,
         blocksWanted: () => parts().layer.wanted().blocks.length,
         pixelToPoint: (row, col) => parts().layer.pixelToContainer(row, col),
         leafAt: (x, y) => parts().layer.leafAt({ x, y }),

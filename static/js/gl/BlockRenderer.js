@@ -36,6 +36,11 @@ export class BlockRenderer {
         gl.clearColor(0, 0, 0, 0);
     }
 
+    /** Blocks that have textures. */
+    get blockCount() {
+        return this.#gpu.size;
+    }
+
     #texture() {
         const { gl } = this;
         const texture = gl.createTexture();

@@ -55,7 +55,8 @@ export class BlockCache {
         let block = this.#blocks.get(key);
         if (block?.complete && (frame.isPatch || frame.version < block.version)) return null;
         if (!block) {
-            block = { ...frame, key, payload: null, ids: emptyPadded(), complete: false, patches: new Set() };
+            // The mesh on its own: as a part of the frame it would keep all of it in memory.
+            block = { ...frame, key, payload: null, mesh: frame.mesh.slice(), ids: emptyPadded(), complete: false, patches: new Set() };
             this.#blocks.set(key, block);
         }
         block.version = frame.version;

@@ -8,6 +8,7 @@ import { BLOCK, blockKey, blocksUnder, inflate, levelForScale, NODATA } from "..
 import { Emitter } from "../model/emitter.js";
 import { SceneGrid } from "../model/grid.js";
 import { OverrideStore } from "./OverrideStore.js";
+import { timed } from "../timing.js";
 import { Sheets } from "./Sheets.js";
 import { currentView, startAnimation, toContainer, toPlane } from "./view.js";
 
@@ -297,11 +298,30 @@ export class ClusterLayer extends Emitter {
     /** Draw at the next frame. */
     redraw() {
         if (this.#frame || !this.map) return;
-        this.#frame = requestAnimationFrame(() => {
-            this.#frame = 0;
-            this.drawNow();
-            if (this.#animation) this.redraw();
-        });
+        this.#frame = requestAnimationFrame(() => this.#drawFrame());
+    }
+
+    #drawFrame() {
+        this.#frame = 0;
+        timed("draw", () => this.drawNow());
+        if (this.#animation) this.redraw();
+    }
+
+    /** Draw what waits for the next frame: for whoever is in a frame already, so that no second one passes. */
+    flush() {
+        if (!this.#frame) return;
+        cancelAnimationFrame(this.#frame);
+        this.#drawFrame();
+    }
+
+    /** What the page holds of leaf blocks, in memory and about as much again in textures. */
+    get held() {
+        const caches = [this.sheets.shown, this.sheets.next].filter(Boolean).map(({ cache }) => cache);
+        return {
+            blocks: caches.reduce((sum, cache) => sum + cache.size, 0),
+            bytes: caches.reduce((sum, cache) => sum + cache.bytes, 0),
+            textures: this.#renderer?.blockCount ?? 0,
+        };
     }
 
     /** @param {{hover?: Uint8Array | null, pointed?: Uint8Array | null, hatch?: boolean}} only what a reading of colors leaves out */
