@@ -143,9 +143,9 @@ class ImageBlocks:
                 if valid is not None:
                     valid[target] = mask[source]
         if values.dtype.kind == "f":
-            finite = np.isfinite(values).all(axis=0)
+            finite = np.asarray(np.isfinite(values).all(axis=0))
             if not finite.all():
-                valid = finite if valid is None else valid & finite
+                valid = finite if valid is None else np.logical_and(valid, finite)
         return values, valid
 
     def forget(self, path: Path) -> None:

@@ -5,6 +5,7 @@
 import { Emitter } from "./model/emitter.js";
 import { mergeRanges } from "./model/ranges.js";
 import { svg } from "./panels/dom.js";
+import { timed } from "./timing.js";
 
 const defaults = {
     stroke: 4, // CSS pixels that a press must travel to be a stroke, not a click
@@ -42,7 +43,7 @@ export class Tools extends Emitter {
         window.addEventListener("pointerup", (event) => this.#onUp(event));
         window.addEventListener("pointercancel", () => this.cancelStroke());
         container.addEventListener("pointerleave", () => this.#setLast(null));
-        map.on("click", (event) => this.#onClick(event));
+        map.on("click", (event) => timed("click", () => this.#onClick(event)));
         map.on("contextmenu", (event) => {
             if (!this.blocked && !this.strokes && !this.draws) this.#erase(event.containerPoint);
         });

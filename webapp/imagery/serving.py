@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 # Tiles may be kept for good: a scene's pixels never change, and a new scene has a new id.
 CACHE_CONTROL = "private, max-age=31536000, immutable"
 # To be raised when the same pixels are drawn in another way.
-DRAWN = 2
+DRAWN = 1
 
 
 class Asked(NamedTuple):
@@ -133,7 +133,7 @@ def _draw(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, found:
 
 
 def _formats(suffix: str, accept: str) -> Formats:
-    """The one asked for; else what browsers take: JPEG, six times as fast to make as WebP and as small, and WebP for transparency.
+    """The one asked for; else what browsers take: JPEG, six times as fast to make as WebP, and WebP for transparency.
 
     Programs that do not name WebP get PNG, which loses nothing.
     """

@@ -140,7 +140,7 @@ def _encode(rgb: NDArray[np.uint8], valid: NDArray[np.bool_] | None, suffix: str
         shown = np.where(valid[..., None], rgb, np.uint8(0))
         shown = np.dstack([shown, np.where(valid, np.uint8(255), np.uint8(0))])
     if suffix == "webp":
-        Image.fromarray(shown).save(buffer, "WEBP", quality=88, method=0)
+        Image.fromarray(shown).save(buffer, "WEBP", quality=88, method=2)
     else:
         Image.fromarray(shown).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
