@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from collaboration import call
 from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from tiles import our_servers, prepare, segmented
 
 ARGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -41,6 +42,11 @@ LISTEN = """() => {
     new PerformanceObserver((list) => {
         for (const { name, startTime, duration } of list.getEntries()) window.heard.push([name, startTime, duration]);
     }).observe({ entryTypes: ["measure"] });
+}"""
+
+COLORED = """() => {
+    const colored = window.heard.findIndex(([name]) => name === "clusternet:colors");
+    return colored >= 0 && window.heard.slice(colored).some(([name]) => name === "clusternet:draw");
 }"""
 
 # Turn the slider, and wait for the frame that shows it.
@@ -127,10 +133,13 @@ def edits(page: Page, info: dict[str, Any]) -> list[Reaction]:
         x, y = box["width"] * (0.2 + 0.03 * number), box["height"] * (0.3 + 0.02 * (number % 7))
         page.evaluate("() => (window.heard = [])")
         page.mouse.click(box["x"] + x, box["y"] + y)
-        page.wait_for_timeout(400)
+        try:
+            page.wait_for_function(COLORED, timeout=3000)
+        except PlaywrightTimeoutError:
+            continue  # a cluster that has the class already
+        page.wait_for_timeout(100)
         told = page.evaluate("() => ({ heard: window.heard })")
-        if any(name == "clusternet:colors" for name, _, _ in told["heard"]):
-            found.append(reaction(told))
+        found.append(reaction(told))
     return found
 
 
@@ -188,7 +197,7 @@ def measure(folder: Path, rounds: int) -> None:
         print(row("class of a cluster", edits(page, info)))
         print("\n| memory after | blocks held | MiB of ids | textures | tab, MiB | drawing process, MiB |")
         print("|---|---|---|---|---|---|")
-        steps = [0.15, 0.5, 0.85]
+        steps = [0.25, 0.75]
         for number in range(rounds + 1):
             held = page.evaluate("() => clusternet.blocksHeld()")
             used = memory(browser)

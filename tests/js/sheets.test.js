@@ -90,3 +90,15 @@ describe("sheets", () => {
         assert.equal(sheets.next.cache.size, 2);
     });
 });
+
+describe("a block in memory", () => {
+    it("does not keep the frame it came in", () => {
+        const sheets = started();
+        const whole = new ArrayBuffer(100_000);
+        const mesh = new Float64Array(whole, 40, 8).fill(3);
+        sheets.of(1).cache.add({ ...frame(0, 2, 1), mesh }, ids);
+        const { mesh: kept } = sheets.of(1).cache.get(0, 0, 2);
+        assert.same([...kept], [...mesh]);
+        assert.equal(kept.buffer.byteLength, 64);
+    });
+});

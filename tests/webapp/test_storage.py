@@ -10,11 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from webapp import quotas, storage
 from webapp.errors import QuotaError
+from webapp.imagery import serving
 from webapp.models import Project, Scene, Segmentation, SignInToken
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,12 +41,16 @@ def test_deleting_a_scene_frees_its_files_and_rows(signed_in, make_project):
     Project.objects.update(segmentation=segmentation)  # protects the segmentation
     store = make_store(segmentation)
     folder = scene.folder
+    serving.cache().put(scene.pk, "ab" * 20, "jpg", b"tile")
+    tiles = Path(settings.DATA_DIR) / "tiles" / str(scene.pk)
+    assert tiles.exists()
     assert signed_in.delete(f"/api/scenes/{scene.pk}").status_code == 204
     assert not Scene.objects.exists()
     assert not Segmentation.objects.exists()
     assert not Project.objects.exists()
     assert not folder.exists()
     assert not store.exists()
+    assert not tiles.exists()
     assert list((folder.parent.parent / "trash").iterdir()) == []
 
 
@@ -117,13 +123,14 @@ def litter(data_dir, make_scene):
         data_dir / "segmentations" / "999.zarr",
         data_dir / "segmentations" / "draft",
         data_dir / "trash" / "abc",
+        data_dir / "tiles" / "999",
         uploads / "abc.part",
         uploads / "999-abc.tif",
     ]
-    for path in orphans[:4]:
+    for path in orphans[:5]:
         path.mkdir(parents=True)
         (path / "file").write_bytes(b"x" * 10)
-    for path in (keep[3], *orphans[4:]):
+    for path in (keep[3], *orphans[5:]):
         path.write_bytes(b"x" * 10)
     for path in (*keep, *orphans):
         age(path, 2 * storage.HALF_UPLOAD_S)

@@ -184,3 +184,12 @@ def test_finished_work_gives_its_result(folder):
 
 def test_warm_up_imports_what_jobs_need():
     tasks.warm_up()
+
+
+def test_worker_gives_way_to_the_server_and_leaves_ctrl_c_to_it(monkeypatch):
+    stepped, ignored = [], []
+    monkeypatch.setattr(tasks.os, "nice", stepped.append)
+    monkeypatch.setattr(tasks.signal, "signal", lambda *given: ignored.append(given))
+    tasks.dask_setup(None)
+    assert stepped == [tasks.GIVES_WAY]
+    assert ignored == [(tasks.signal.SIGINT, tasks.signal.SIG_IGN)]
