@@ -29,7 +29,8 @@ __all__ = ["PASS_S", "TileGate", "end_passes", "may_pass"]
 PASS_S = 3.0
 _MOST_PASSES = 10_000
 _SCENE = "clusternet.tile_scene"  # where the view leaves the scene that it let somebody see
-_PATH = re.compile(r"/tiles/(\d{1,18})/(\d{1,4})/(\d{1,10})/(\d{1,10})(?:\.(\w{1,10}))?")
+# What does not look like this is Django's business.
+_PATH = re.compile(r"/tiles/([0-9]{1,18})/([0-9]{1,4})/([0-9]{1,10})/([0-9]{1,10})(?:\.([A-Za-z]{1,10}))?")
 # Of one tile alone; the others come with every answer and are said again.
 _OWN_HEADERS = {b"content-type", b"content-length", b"etag", b"cache-control", b"vary", b"retry-after"}
 
