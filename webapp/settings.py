@@ -100,7 +100,6 @@ QUOTA_BYTES = _number("QUOTA_BYTES", 50_000_000_000, 1, 2**60)  # of each user
 MIN_FREE_BYTES = _number("MIN_FREE_BYTES", 256 * 1024**2, 0, 2**50)  # kept free on the disk of DATA_DIR
 TILE_THREADS = _number("TILE_THREADS", max(2, min(8, os.cpu_count() or 2)), 1, 256)
 TILE_QUEUE = _number("TILE_QUEUE", 512, 1, 100_000)  # tiles that may wait for a thread, in each process
-TILE_MEMORY_BYTES = _number("TILE_MEMORY_BYTES", 128 * 1024**2, 0, 2**50)  # decoded imagery, in each process
 TILE_CACHE_BYTES = _number("TILE_CACHE_BYTES", 2 * 1024**3, 0, 2**50)  # encoded tiles below DATA_DIR/tiles
 # Whether the server learns better features of a scene by itself once its first map is there, and for how long.
 LEARNING = env.str("LEARNING", default="").strip().lower() or "auto"

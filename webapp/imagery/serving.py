@@ -17,7 +17,6 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from rasterio.errors import RasterioError
 
-from segmentation.rasters.image_blocks import ImageFile
 from webapp.errors import InvalidInputError, MissingError, WebError
 from webapp.imagery import tile_render
 from webapp.imagery.tile_cache import TileCache
@@ -57,7 +56,7 @@ class Answer(NamedTuple):
 class _Found(NamedTuple):
     """What a look at the disk gave."""
 
-    image: ImageFile
+    path: Path
     key: str
     tile: tuple[str, bytes] | None
 
@@ -108,13 +107,12 @@ def _look(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, outsid
         raise MissingError(
             f"The image of scene {scene.pk} is gone; delete the scene and import it again."
         ) from error
-    image = ImageFile(path, stat.st_mtime_ns, stat.st_size)
     # All that a picture depends on. The scene's description decides which zoom is blended and which is not.
     parts = (
         DRAWN,
         scene.pk,
-        image.mtime_ns,
-        image.size_bytes,
+        stat.st_mtime_ns,
+        stat.st_size,
         scene.info["max_zoom"],
         *(asked.z, asked.x, asked.y),
         style,
@@ -122,12 +120,12 @@ def _look(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, outsid
     )
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
     is_known = outside or f'"{key[:24]}"' in asked.if_none_match
-    return _Found(image, key, None if is_known else cache().get(scene.pk, key))
+    return _Found(path, key, None if is_known else cache().get(scene.pk, key))
 
 
 def _draw(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, found: _Found) -> tuple[str, bytes]:
     """Runs in a tile thread."""
-    suffix, body = tile_render.render(found.image, scene.info, asked.z, asked.x, asked.y, style, formats)
+    suffix, body = tile_render.render(found.path, scene.info, asked.z, asked.x, asked.y, style, formats)
     cache().put(scene.pk, found.key, suffix, body)
     return suffix, body
 

@@ -5,22 +5,32 @@ from __future__ import annotations
 import functools
 import io
 import math
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from django.conf import settings
+import rasterio
 from numpy.typing import NDArray
 from PIL import Image
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.windows import Window
+from rio_tiler.io import Reader
 
-from segmentation.rasters.image_blocks import ImageBlocks, ImageFile
-from segmentation.rasters.tiles import TILE_PX, read_map_tile, read_plain_tile
 from webapp.errors import InvalidInputError
 from webapp.imagery.tile_query import TileStyle
 
 __all__ = ["FORMATS", "TILE_PX", "Formats", "forget", "is_outside", "render"]
 
+TILE_PX = 256
 MAX_ZOOM = 26
+WORLD_M = 2 * math.pi * 6378137.0  # side of the Web Mercator square
+WEB_MERCATOR = CRS.from_epsg(3857)
+MAX_IDLE_READERS = 24
 FORMATS = {"png": "image/png", "webp": "image/webp", "jpg": "image/jpeg"}
 
 
@@ -38,8 +48,70 @@ RAMPS = {
 }
 
 
-_blocks = ImageBlocks(settings.TILE_MEMORY_BYTES)
-forget = _blocks.forget
+class _Readers:
+    """Open scenes, each lent to one thread at a time: a dataset shared by two crashes the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: OrderedDict[int, tuple[Path, Reader]] = OrderedDict()
+        self._lent: dict[int, Path] = {}
+        self._forgotten: set[int] = set()
+
+    @contextmanager
+    def lend(self, path: Path) -> Iterator[Reader]:
+        reader = self._take(path)
+        try:
+            yield reader
+        except BaseException:
+            self._drop(reader)
+            raise
+        self._give_back(path, reader)
+
+    def forget(self, path: Path) -> None:
+        """Close every reader of ``path``, so that the disk gets its blocks back when the file is deleted."""
+        with self._lock:
+            keys = [key for key, (held, _) in self._idle.items() if held == path]
+            closing = [self._idle.pop(key)[1] for key in keys]
+            self._forgotten.update(key for key, held in self._lent.items() if held == path)
+        for reader in closing:
+            reader.close()
+
+    def _take(self, path: Path) -> Reader:
+        with self._lock:
+            for key in reversed(self._idle):
+                if self._idle[key][0] == path:
+                    reader = self._idle.pop(key)[1]
+                    self._lent[key] = path
+                    return reader
+        reader = Reader(str(path))
+        with self._lock:
+            self._lent[id(reader)] = path
+        return reader
+
+    def _give_back(self, path: Path, reader: Reader) -> None:
+        key = id(reader)
+        closing = []
+        with self._lock:
+            self._lent.pop(key)
+            if key in self._forgotten:
+                self._forgotten.discard(key)
+                closing.append(reader)
+            else:
+                self._idle[key] = (path, reader)
+                while len(self._idle) > MAX_IDLE_READERS:
+                    closing.append(self._idle.popitem(last=False)[1][1])
+        for old in closing:
+            old.close()
+
+    def _drop(self, reader: Reader) -> None:
+        with self._lock:
+            self._lent.pop(id(reader), None)
+            self._forgotten.discard(id(reader))
+        reader.close()
+
+
+_readers = _Readers()
+forget = _readers.forget
 
 
 def is_outside(info: Mapping[str, Any], z: int, x: int, y: int) -> bool:
@@ -64,21 +136,59 @@ def is_outside(info: Mapping[str, Any], z: int, x: int, y: int) -> bool:
 
 
 def render(
-    image: ImageFile, info: Mapping[str, Any], z: int, x: int, y: int, style: TileStyle, formats: Formats
+    path: Path, info: Mapping[str, Any], z: int, x: int, y: int, style: TileStyle, formats: Formats
 ) -> tuple[str, bytes]:
     """The encoded tile and its format; pixels without data are transparent (white in a JPEG)."""
-    if info.get("crs") is None:
-        tile = read_plain_tile(_blocks, image, info["max_zoom"] - z, x, y, style.bands)
-    else:
-        # Closer than the scene's own pixels they are shown as they are; further away they are blended.
-        smooth = z <= info["max_zoom"]
-        tile = read_map_tile(_blocks, image, z, x, y, style.bands, smooth=smooth)
-    if tile is None:
+    with _readers.lend(path) as reader:
+        if info.get("crs") is None:
+            values, valid = _read_pixels(reader.dataset, info, z, x, y, style.bands)
+        else:
+            values, valid = _read_warped(reader, info, z, x, y, style.bands)
+    if not valid.any():
         return formats.clear, _clear(formats.clear)
-    rgb, valid = _color(*tile, style)
+    rgb, valid = _color(values, valid, style)
     is_whole = bool(valid.all())
     suffix = formats.whole if is_whole else formats.clear
     return suffix, _encode(rgb, None if is_whole else valid, suffix)
+
+
+def _read_warped(
+    reader: Reader, info: Mapping[str, Any], z: int, x: int, y: int, bands: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    side = WORLD_M / 2**z
+    left, top = x * side - WORLD_M / 2, WORLD_M / 2 - y * side
+    # Closer than the scene's own pixels they are shown as they are; further away they are blended.
+    method = "nearest" if z > info["max_zoom"] else "bilinear"
+    image = reader.part(
+        (left, top - side, left + side, top),
+        dst_crs=WEB_MERCATOR,
+        bounds_crs=WEB_MERCATOR,
+        width=TILE_PX,
+        height=TILE_PX,
+        max_size=None,
+        indexes=bands,
+        resampling_method=method,
+        reproject_method=method,
+    )
+    return image.data, (image.mask > 0) & _is_finite(image.data)
+
+
+def _read_pixels(
+    dataset: rasterio.DatasetReader, info: Mapping[str, Any], z: int, x: int, y: int, bands: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The tile of a scene without CRS: a plain window, reduced by a power of two."""
+    factor = 2 ** (info["max_zoom"] - z)
+    col, row = x * TILE_PX * factor, y * TILE_PX * factor
+    width, height = min(TILE_PX * factor, dataset.width - col), min(TILE_PX * factor, dataset.height - row)
+    window = Window(col, row, width, height)
+    used = (math.ceil(height / factor), math.ceil(width / factor))
+    method = Resampling.nearest if factor == 1 else Resampling.average
+    values = np.zeros((len(bands), TILE_PX, TILE_PX), dataset.dtypes[0])
+    valid = np.zeros((TILE_PX, TILE_PX), bool)
+    read = dataset.read(list(bands), window=window, out_shape=(len(bands), *used), resampling=method)
+    values[:, : used[0], : used[1]] = read
+    valid[: used[0], : used[1]] = dataset.dataset_mask(window=window, out_shape=used) > 0
+    return values, valid & _is_finite(values)
 
 
 @functools.cache
@@ -86,6 +196,11 @@ def _clear(suffix: str) -> bytes:
     """A tile without any data."""
     nothing = np.zeros((TILE_PX, TILE_PX), np.bool_)
     return _encode(np.zeros((TILE_PX, TILE_PX, 3), np.uint8), nothing, suffix)
+
+
+def _is_finite(values: NDArray[Any]) -> NDArray[np.bool_] | np.bool_:
+    """Whether all bands of a pixel are numbers; those of integers always are."""
+    return np.isfinite(values).all(axis=0) if values.dtype.kind == "f" else np.True_
 
 
 def _color(

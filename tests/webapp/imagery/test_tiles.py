@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import rasterio
 from asgiref.sync import sync_to_async
 from django.test import AsyncClient
 from PIL import Image
@@ -282,6 +283,33 @@ async def test_tile_of_a_damaged_image_says_so(signed_in_async, mercator_scene, 
 
 async def test_tile_takes_only_reads(signed_in_async, mercator_scene):
     assert (await signed_in_async.post(f"/tiles/{mercator_scene.pk}/12/2200/1400.png")).status_code == 405
+
+
+def test_forget_closes_readers(make_scene):
+    scene = make_scene(crs=None)
+    readers = tile_render._Readers()
+    with readers.lend(scene.cog_path) as lent:
+        dataset = lent.dataset
+        readers.forget(scene.cog_path)
+        assert not dataset.closed  # somebody is reading
+    assert dataset.closed
+    with readers.lend(scene.cog_path) as lent:
+        idle = lent.dataset
+    assert not idle.closed
+    with readers.lend(scene.cog_path) as lent:
+        assert lent.dataset is idle  # used again
+    readers.forget(scene.cog_path)
+    assert idle.closed
+
+
+def test_readers_drop_one_that_failed(make_scene):
+    readers = tile_render._Readers()
+    scene = make_scene(crs=None)
+    seen = []
+    with pytest.raises(rasterio.errors.RasterioError), readers.lend(scene.cog_path) as lent:
+        raise seen.append(lent.dataset) or rasterio.errors.RasterioIOError("read failed")
+    assert seen[0].closed
+    assert readers._lent == {}
 
 
 @pytest.fixture
