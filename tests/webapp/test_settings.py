@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEEP = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH")
 SHOW = """
 import json, webapp.settings as s
-names = ["ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "DEBUG", "SECRET_KEY", "HOST", "PORT", "DATABASES", "CHANNEL_LAYERS",
+names = ["ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "DEBUG", "SECRET_KEY", "HOST", "PORT", "DATABASES", "CHANNEL_LAYERS", "CACHES",
          "SESSION_COOKIE_SECURE", "MAX_UPLOAD_BYTES"]
 print(json.dumps({name: getattr(s, name) for name in names}, default=str))
 """
