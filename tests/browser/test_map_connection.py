@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 from tests.browser.map_fixture.driver import (
     PIXELS,
@@ -120,6 +120,25 @@ def test_marks_tell_when_imagery_and_overlay_came(map_page) -> None:
     page = map_page(PLAIN).open()
     page.wait("performance.getEntriesByName('clusternet:first-imagery').length")
     assert page.call("performance.getEntriesByName('clusternet:first-overlay').length") == 1
+
+
+def test_refused_tiles_are_asked_for_again(map_page) -> None:
+    page = map_page(PLAIN)
+    refused: set[str] = set()
+
+    def once(route: Route) -> None:
+        if route.request.url in refused:
+            route.fallback()
+            return
+        refused.add(route.request.url)
+        route.fulfill(status=503, headers={"Retry-After": "1"})
+
+    page.page.route("**/tiles/**", once)
+    page.open()
+    page.wait("performance.getEntriesByName('clusternet:first-imagery').length")
+    page.wait("!document.querySelector('img.leaflet-tile:not(.leaflet-tile-loaded)')")
+    assert refused
+    page.errors.clear()  # the browser itself tells of each refusal
 
 
 def test_unsaved_changes_outlive_a_reload(map_page) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
@@ -35,6 +37,14 @@ class Socket(ApplicationCommunicator):
         output = await self.receive_output(timeout=seconds)
         assert output["type"] == "websocket.send", output
         return output["text"] if output.get("text") is not None else output["bytes"]
+
+    async def nothing_within(self, seconds: float) -> None:
+        """Fail with what comes within a moment; a heartbeat may, at any time."""
+        end = asyncio.get_running_loop().time() + seconds
+        while not await self.receive_nothing(timeout=max(0.01, end - asyncio.get_running_loop().time())):
+            message = await self.receive()
+            assert isinstance(message, str), f"{len(message)} bytes came"
+            assert json.loads(message)["type"] == "heartbeat", message
 
     async def disconnect(self) -> None:
         await self.send_input({"type": "websocket.disconnect", "code": 1000})

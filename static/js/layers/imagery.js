@@ -2,6 +2,7 @@
 
 const FIRST_IMAGERY = "clusternet:first-imagery";
 const KEEP_ZOOMING = 8; // zoom levels past the scene's finest tiles
+const RETRIES_MS = [1000, 3000, 9000]; // pauses after which a tile that failed is asked for again
 
 /** An empty map in the right coordinates: Web Mercator, or the scene's pixels where it has no CRS. */
 export function createMap(element, info) {
@@ -54,6 +55,7 @@ export class Imagery {
         this.layer.once("tileload", () => {
             if (!performance.getEntriesByName(FIRST_IMAGERY).length) performance.mark(FIRST_IMAGERY);
         });
+        this.layer.on("tileerror", askAgain);
         if (before) this.layer.once("load", () => before.remove());
         this.layer.addTo(this.map);
     }
@@ -73,6 +75,17 @@ export class Imagery {
         if (shown) this.basemap.addTo(this.map);
         else this.basemap.remove();
     }
+}
+
+/** A server that has too much to draw refuses tiles for a moment; Leaflet itself would leave holes. */
+function askAgain({ tile }) {
+    const tries = Number(tile.dataset.tries ?? 0);
+    if (tries >= RETRIES_MS.length) return;
+    tile.dataset.tries = tries + 1;
+    const address = tile.src;
+    setTimeout(() => {
+        if (tile.isConnected) tile.src = address; // else it has left the view
+    }, RETRIES_MS[tries] * (1 + Math.random() / 2));
 }
 
 /** Leaflet takes attributions as HTML; a scene's is plain text that somebody typed. */

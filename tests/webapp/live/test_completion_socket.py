@@ -79,7 +79,7 @@ class Page:
 
     async def nothing(self):
         """Nothing more comes within a fifth of a second."""
-        assert await self.socket.receive_nothing(timeout=0.2)
+        await self.socket.nothing_within(0.2)
 
 
 def leaf_point(leaf):

@@ -74,7 +74,7 @@ class Page:
         return event
 
     async def nothing(self):
-        assert await self.socket.receive_nothing(timeout=0.15)
+        await self.socket.nothing_within(0.15)
 
 
 def communicator(user, project_id):

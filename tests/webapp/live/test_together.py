@@ -60,7 +60,7 @@ class Page:
         return event
 
     async def nothing(self):
-        assert await self.socket.receive_nothing(timeout=0.2)
+        await self.socket.nothing_within(0.2)
 
 
 @asynccontextmanager
