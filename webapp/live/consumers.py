@@ -24,6 +24,7 @@ from webapp.live import readings, rooms
 from webapp.live.completion_stream import CompletionStream
 from webapp.live.database import in_database
 from webapp.live.dispatch import Performed, perform
+from webapp.live.ending import end
 from webapp.live.event_types import ProjectStateEvent, event
 from webapp.live.feed import SharedEdit
 from webapp.live.outbox import Outbox
@@ -128,9 +129,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         await super().close(code=code, reason=reason)
 
     async def disconnect(self, code: int) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await end(self.tasks)
         if hasattr(self, "splitter"):
             await self.splitter.close()
         if hasattr(self, "here"):

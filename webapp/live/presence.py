@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from channels.layers import get_channel_layer
 
+from webapp.live.ending import end
 from webapp.live.event_types import PresenceInfo
 
 __all__ = ["FRAME_S", "Here", "News", "Person", "Presence"]
@@ -159,9 +160,7 @@ class Presence:
 
     async def close(self) -> None:
         """The last connection of this process has left."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self._send(bye=True)
 
     async def _tell(self) -> None:

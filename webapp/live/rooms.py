@@ -14,6 +14,7 @@ from channels.layers import get_channel_layer
 
 from webapp.live import broadcast
 from webapp.live.database import release
+from webapp.live.ending import end
 from webapp.live.feed import Feed
 from webapp.live.presence import Presence
 
@@ -50,9 +51,7 @@ class Room:
         self._tasks = [asyncio.create_task(work) for work in (self._hear(), self._renew())]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         await self.presence.close()
 
     async def joined(self) -> None:
