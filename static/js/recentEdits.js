@@ -13,6 +13,7 @@ export class RecentEdits extends Emitter {
     isLoading = false;
     #loaded = false; // whether the list goes on without a gap up to the newest
     #wanted = false; // whether anybody looks
+    #stale = false; // whether the state was taken over anew since the newest edits were asked for
 
     /** @param {import("./state.js").ProjectState} state @param {import("./sync.js").Sync} sync */
     constructor(state, sync) {
@@ -22,6 +23,7 @@ export class RecentEdits extends Emitter {
         // After a break edits may be missing, and what is live may be other edits.
         sync.on("loaded", () => {
             this.#loaded = false;
+            this.#stale = true;
             if (this.#wanted) this.#load(null);
         });
     }
@@ -52,16 +54,17 @@ export class RecentEdits extends Emitter {
     async #load(before) {
         if (this.isLoading) return;
         this.isLoading = true;
+        if (!before) this.#stale = false;
         this.emit("change");
         let again = false;
         try {
             const query = before ? `&before=${before}` : "";
             const page = await api.get(`/api/projects/${this.state.project.id}/edits?limit=${PAGE}${query}`);
             // What came in meanwhile may be newer than the page, or be missing: then it is asked for once more.
-            again = !before && page.number < this.state.number;
+            again = this.#stale || (!before && page.number < this.state.number);
             this.list = before ? joined(this.list, page.edits) : page.edits;
             this.hasMore = page.more;
-            this.#loaded = !again;
+            if (again || !before) this.#loaded = !again;
         } catch (error) {
             this.emit("failed", error);
         } finally {

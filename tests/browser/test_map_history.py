@@ -98,6 +98,8 @@ def test_edit_takes_to_its_place(page):
 def test_older_edits_come_when_asked_for(page):
     for number in range(40):
         others(page, **{"class": 1 + number % 2})
+    page.wait("clusternet.state.number === 44")
+    page.idle()
     unfold(page, "history")
     expect(rows(page)).to_have_count(30)
     page.id("history-older").click()

@@ -122,6 +122,34 @@ describe("list of recent edits", () => {
         sync.emit("applied", { event: { number: 1, kind: "class.create", at: "2026" } });
         assert.same(recent.list, []); // nothing was loaded yet: the page that is fetched will hold it
     });
+
+    it("is asked for again where the state was taken over anew meanwhile", async () => {
+        const own = globalThis.fetch;
+        const answers = [];
+        globalThis.fetch = () => new Promise((resolve) => answers.push((body) => resolve(new Response(JSON.stringify(body)))));
+        const answer = async (index, newest, oldest, more) => {
+            const edits = Array.from({ length: newest - oldest + 1 }, (_, step) => ({ number: newest - step, kind: "class.create" }));
+            answers[index]({ number: newest, edits, more });
+            await new Promise((resolve) => setTimeout(resolve, 5));
+        };
+        try {
+            const sync = new Emitter();
+            const state = { project: { id: 1 }, number: 42 };
+            const recent = new RecentEdits(state, sync);
+            recent.want();
+            await answer(0, 42, 13, true);
+            recent.loadOlder();
+            state.number = 44; // two edits that no event told
+            sync.emit("loaded");
+            await answer(1, 12, 1, false);
+            await answer(2, 44, 15, true);
+            assert.same([recent.list[0].number, recent.list.length, recent.hasMore, recent.isLoading], [44, 30, true, false]);
+            sync.emit("applied", { event: { number: 45, kind: "class.create", at: "2026" } });
+            assert.equal(recent.list[0].number, 45);
+        } finally {
+            globalThis.fetch = own;
+        }
+    });
 });
 
 describe("a lost race", () => {
