@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from playwright.sync_api import expect
 
@@ -39,7 +41,7 @@ def others(page: MapPage, **command) -> None:
         "command",
         {
             "type": "leaves.assign",
-            "client_id": f"b{id(command)}",
+            "client_id": f"b{uuid.uuid4().hex}",
             "by": "boris",
             "class": 1,
             **leaves,
