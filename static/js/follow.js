@@ -26,7 +26,8 @@ export class Follow extends Emitter {
         // Their own hand on the map is the end of it, before the map has even moved.
         map.on("dragstart", () => this.stop());
         map.getContainer().addEventListener("wheel", () => this.stop(), { passive: true, capture: true });
-        map.on("moveend zoomend", () => this.#check());
+        // Not "zoomend", which comes just before it: what is steered then would meet the end of the move before.
+        map.on("moveend", () => this.#check());
     }
 
     get person() {
