@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from segmentation import open_segmentation
 from segmentation.testing import synthetic_scene, write_scene
-from tests.browser.test_main_job import LiveServer, add_class, beside, idle, on_map, opened
+from tests.browser.test_main_job import LiveServer, add_class, beside, idle, on_map, opened, two_pages
 from tests.check_geojson import compare
 from tests.segmentation.test_drawing import inside
 
@@ -78,18 +78,8 @@ def test_what_is_drawn_is_drawn_for_everybody(tmp_path: Path, page: Page) -> Non
 
     page.on("websocket", listen)
     try:
-        opened(page, live.start())
-        second = beside(page)
+        second = two_pages(page, live.start(), trouble, 1100, 760)
         for each in (page, second):
-            each.on("pageerror", lambda error: trouble.append(str(error)))
-            each.on(
-                "console", lambda message: trouble.append(message.text) if message.type == "error" else None
-            )
-        page.get_by_test_id("progress").wait_for(state="hidden", timeout=120_000)
-        opened(second, page.url)
-        for each in (page, second):
-            each.set_viewport_size({"width": 1100, "height": 760})
-            idle(each)
             # One screen pixel a pixel of the scene, all of it in view.
             each.evaluate("() => clusternet.goTo(320, 320, 1)")
             idle(each)

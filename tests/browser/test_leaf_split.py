@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 from segmentation import open_segmentation
 from segmentation.split_store import FIRST_CHILD
 from segmentation.testing import synthetic_scene, write_scene
-from tests.browser.test_main_job import LiveServer, add_class, beside, idle, on_map, opened
+from tests.browser.test_main_job import LiveServer, add_class, beside, idle, on_map, opened, two_pages
 from tests.check_geojson import compare
 
 pytestmark = pytest.mark.browser
@@ -62,18 +62,7 @@ def test_leaves_are_split_for_everybody(tmp_path: Path, page: Page) -> None:
     )
     trouble: list[str] = []
     try:
-        opened(page, live.start())
-        second = beside(page)
-        for each in (page, second):
-            each.on("pageerror", lambda error: trouble.append(str(error)))
-            each.on(
-                "console", lambda message: trouble.append(message.text) if message.type == "error" else None
-            )
-        page.get_by_test_id("progress").wait_for(state="hidden", timeout=120_000)
-        opened(second, page.url)
-        for each in (page, second):
-            each.set_viewport_size({"width": 900, "height": 700})
-            idle(each)
+        second = two_pages(page, live.start(), trouble, 900, 700)
         store = open_segmentation(live.store())
         leaves = np.asarray(store.leaves[:])
         sizes = store.statistics().pixels

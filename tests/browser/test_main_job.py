@@ -128,6 +128,21 @@ def beside(page: Page) -> Page:
     return browser.new_context(storage_state=page.context.storage_state()).new_page()
 
 
+def two_pages(page: Page, link: str, trouble: list[str], width: int, height: int) -> Page:
+    """Open a map that is computed here and in a second window, which is returned; errors of both go to ``trouble``."""
+    opened(page, link)
+    second = beside(page)
+    for each in (page, second):
+        each.on("pageerror", lambda error: trouble.append(str(error)))
+        each.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    page.get_by_test_id("progress").wait_for(state="hidden", timeout=120_000)
+    opened(second, page.url)
+    for each in (page, second):
+        each.set_viewport_size({"width": width, "height": height})
+        idle(each)
+    return second
+
+
 def idle(page: Page) -> None:
     page.evaluate("() => clusternet.whenIdle()")
 

@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 from segmentation.pyramid import NODATA_LEAF, level_shape
 from segmentation.rasters.windows import BLOCK
 from segmentation.store_writer import StoreWriter
+from webapp import actions
 from webapp.live import blocks
 from webapp.live.blocks import HEADER
 from webapp.models import Edit, Membership, Project, Scene, Segmentation
@@ -66,6 +67,14 @@ def make_project(owner: User | None = None, with_segmentation: bool = True, **kw
         adopt_first(project.pk, make_segmentation(scene, **kwargs))
     # Whole, so that a test on the event loop can look at its owner and scene.
     return Project.objects.select_related("owner", "scene", "segmentation").get(pk=project.pk)
+
+
+def make_labeled_project(owner: User) -> Project:
+    """With the classes Water and Soil (edits 2 and 3), which nothing has yet."""
+    project = make_project(owner)
+    for name in ("Water", "Soil"):
+        actions.create_class(owner, project.pk, "", name=name, color="#000000")
+    return project
 
 
 def newest(project: Project) -> Edit:

@@ -83,14 +83,15 @@ def test_second_run_installs_nothing_and_passes_its_variables_on(tmp_path):
     assert done.stdout == "manage.py run --image my image.tif PORT=9000 HOST=0.0.0.0\n"
 
 
-def test_missing_chromium_is_told(tmp_path):
+def make_without_programs(tmp_path, target):
+    """The target for somebody who is not root, on a machine that has a shell and nothing else."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "bash").symlink_to(shutil.which("bash"))
-    (tools / "sh").symlink_to(shutil.which("sh"))
+    for shell in ("bash", "sh"):
+        (tools / shell).symlink_to(shutil.which(shell))
     script(tools / "id", "echo 1000")
-    done = subprocess.run(
-        [shutil.which("make"), "-f", str(ROOT / "Makefile"), "chromium", f"SHELL={tools}/bash"],
+    return subprocess.run(
+        [shutil.which("make"), "-f", str(ROOT / "Makefile"), target, f"SHELL={tools}/bash"],
         cwd=ROOT,
         env={"PATH": str(tools)},
         capture_output=True,
@@ -98,25 +99,16 @@ def test_missing_chromium_is_told(tmp_path):
         timeout=60,
         check=False,
     )
+
+
+def test_missing_chromium_is_told(tmp_path):
+    done = make_without_programs(tmp_path, "chromium")
     assert done.returncode != 0
     assert "install it (Debian: sudo apt install --no-install-recommends chromium)" in done.stderr
 
 
 def test_missing_servers_are_told_and_stop_nothing(tmp_path):
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "bash").symlink_to(shutil.which("bash"))
-    (tools / "sh").symlink_to(shutil.which("sh"))
-    script(tools / "id", "echo 1000")
-    done = subprocess.run(
-        [shutil.which("make"), "-f", str(ROOT / "Makefile"), "servers", f"SHELL={tools}/bash"],
-        cwd=ROOT,
-        env={"PATH": str(tools)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = make_without_programs(tmp_path, "servers")
     assert done.returncode == 0
     assert (
         "their tests are skipped (Debian: sudo apt install postgresql redis-server nginx-light)"

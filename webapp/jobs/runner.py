@@ -50,9 +50,8 @@ class _Run:
     stage: str = ""
     row_at: float = 0.0
     statistics_at: float = 0.0
-    began: tuple[float, float] | None = (
-        None  # time and progress at the first block, to tell how long it takes
-    )
+    # Time and progress at the first block, to tell how long it takes.
+    began: tuple[float, float] | None = None
     waiting: dict[str, Any] = field(default_factory=dict)  # of the row, not written yet
 
 
@@ -79,8 +78,7 @@ class Runner:
     def wake(self) -> None:
         self._inbox.put(("look", None))
 
-    # ------------------------------------------------------------------------------------------------ the
-    # thread
+    # ------------------------------------------------------------------------------------------ the thread
 
     def _work(self) -> None:
         self._lease.start()
@@ -248,8 +246,7 @@ class Runner:
             slot=LEARNING if learns(row.parameters) else SEGMENTING,
         )
 
-    # ------------------------------------------------------------------------------------------------ on the
-    # way
+    # ------------------------------------------------------------------------------------------ on the way
 
     def _progressed(self, event: dict[str, Any]) -> None:
         run = self._runs.get(event["job"])

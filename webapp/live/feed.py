@@ -127,9 +127,8 @@ class Feed:
 
 def _read_edits(project_id: int, number: int, most: int) -> list[SharedEdit]:
     edits = events.edits_after(project_id, number, most)
-    project = _project(
-        project_id
-    )  # after them: lists are told as they are now, never as they were before an edit
+    # The project after them: lists are told as they are now, never as they were before an edit.
+    project = _project(project_id)
     return [_shared(project, edit) for edit in edits]
 
 

@@ -46,9 +46,8 @@ class Teller:
         self._steps: Steps | None = None  # can undo, can redo; None: to be read
         self._repeats: list[int] = []
         self._own: list[int] = []  # edits that this browser made, newer than what it was told
-        self._covered = (
-            0  # number of the newest edit that a state stood for, whose own event may never have come
-        )
+        # Number of the newest edit that a state stood for: its own event may never have come.
+        self._covered = 0
         self._progress: dict[int, dict[str, Any]] = {}
         self._statistics: set[int] = set()
         self._notes: set[str] = set()  # "comments", "versions": what has changed beside the edits
@@ -130,9 +129,8 @@ class Teller:
             await self._tell_state()
         repeats, self._repeats = self._repeats, []
         for number in repeats:
-            again, _ = await self._told(
-                await self._feed.one(number)
-            )  # of what can be undone now it says nothing
+            # What can be undone is of now, and this edit of before.
+            again, _ = await self._told(await self._feed.one(number))
             for text in again:
                 self._outbox.put(text)
         await self._tell_notices()

@@ -19,10 +19,7 @@ _ids = itertools.count(1)
 
 @pytest.fixture
 def project(data_dir) -> Project:
-    project = scenario.make_project(scenario.make_user("ana"))
-    for name in ("Water", "Soil"):
-        actions.create_class(project.owner, project.pk, "", name=name, color="#000000")
-    return project
+    return scenario.make_labeled_project(scenario.make_user("ana"))
 
 
 @pytest.fixture

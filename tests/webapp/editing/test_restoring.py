@@ -23,10 +23,7 @@ _ids = itertools.count(1)
 @pytest.fixture
 def project(data_dir) -> Project:
     """A project of ana with two classes (edits 2 and 3), edited by boris too."""
-    project = scenario.make_project(scenario.make_user("ana"))
-    for name in ("Water", "Soil"):
-        actions.create_class(project.owner, project.pk, "", name=name, color="#000000")
-    return project
+    return scenario.make_labeled_project(scenario.make_user("ana"))
 
 
 @pytest.fixture

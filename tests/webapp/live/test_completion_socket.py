@@ -34,10 +34,7 @@ async def _empty_layer():
 @pytest.fixture
 def project(data_dir) -> Project:
     """Eight leaves in stripes of 137.5 pixels; two classes, no example."""
-    project = scenario.make_project(scenario.make_user("ana"))
-    for name in ("Water", "Soil"):
-        actions.create_class(project.owner, project.pk, "", name=name, color="#000000")
-    return project
+    return scenario.make_labeled_project(scenario.make_user("ana"))
 
 
 class Page:

@@ -11,7 +11,6 @@ from channels.layers import get_channel_layer
 
 from tests.webapp import scenario
 from tests.webapp.live.test_consumers import opened
-from webapp import actions
 from webapp.editing import overriding
 from webapp.live import progress
 from webapp.models import Project
@@ -29,10 +28,7 @@ async def _empty_layer():
 
 @pytest.fixture
 def project(data_dir) -> Project:
-    project = scenario.make_project(scenario.make_user("ana"))
-    for name in ("Water", "Soil"):
-        actions.create_class(project.owner, project.pk, "", name=name, color="#000000")
-    return project
+    return scenario.make_labeled_project(scenario.make_user("ana"))
 
 
 @pytest.fixture
