@@ -8,7 +8,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --no-input
 PYTEST := $(RUN) -m pytest
-
+TEST_PROCESSES ?= 2
 
 .PHONY: help run test test-fast test-servers test-browser lint format clean chromium servers
 
@@ -25,7 +25,7 @@ run: $(VENV)/.installed
 test: test-fast test-servers test-browser
 
 test-fast: $(VENV)/.installed-dev servers
-	@$(PYTEST) -m "not browser"
+	@OMP_NUM_THREADS=1 $(PYTEST) -m "not browser" -n $(TEST_PROCESSES) --dist loadfile
 
 test-servers: $(VENV)/.installed-dev servers
 	@$(RUN) -m tests.servers
