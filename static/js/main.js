@@ -243,7 +243,10 @@ class TreeLoader {
             return;
         }
         const wanted = segmentation.id;
-        if (this.#loaded === wanted) return;
+        if (this.#loaded === wanted) {
+            if (state.tree) this.loadStatistics(); // a hint that they grew may have been lost with the line
+            return;
+        }
         this.#loaded = wanted;
         loader.ask(); // blocks come while the tree does
         try {

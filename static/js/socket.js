@@ -38,6 +38,7 @@ export class ProjectSocket extends Emitter {
     constructor(url, options = {}) {
         super();
         this.url = url;
+        this.query = () => ""; // told with each dial
         this.options = { ...defaults, ...options };
         this.status = "connecting";
     }
@@ -46,7 +47,7 @@ export class ProjectSocket extends Emitter {
         clearTimeout(this.#reconnectTimer);
         this.#hangUp();
         this.#closed = false;
-        const socket = new this.options.WebSocket(this.url);
+        const socket = new this.options.WebSocket(this.url + this.query());
         socket.binaryType = "arraybuffer";
         this.#socket = socket;
         this.#watchSilence();

@@ -25,6 +25,7 @@ export const MODES = ["clusters", "classes", "outlines", "certainty"];
 
 export class ProjectState extends Emitter {
     number = 0;
+    at = ""; // when that edit was recorded
     project = null;
     scene = null;
     user = "";
@@ -70,16 +71,9 @@ export class ProjectState extends Emitter {
     load(message, table) {
         const changedTree = message.segmentation?.id !== this.segmentation?.id;
         this.number = message.number;
-        this.project = message.project;
-        this.scene = message.scene;
-        this.user = message.user;
-        this.role = message.role;
-        this.members = message.members;
+        this.at = message.at ?? "";
+        this.#takeStanding(message);
         this.segmentation = message.segmentation;
-        this.segmentations = message.segmentations;
-        this.offered = message.offered;
-        this.canUndo = message.can_undo;
-        this.canRedo = message.can_redo;
         this.#classes = message.classes;
         this.#table = table;
         this.#completion = message.completion ?? DEFAULT_COMPLETION;
@@ -103,6 +97,23 @@ export class ProjectState extends Emitter {
         if (changedSplits) this.emit("splits");
         if (this.tree) this.emit("clusters");
         this.emit("members");
+    }
+
+    /**
+     * Take over what stands beside the edits, which are known up to `number`; those that were missed follow.
+     * @param {object} message project.resumed
+     */
+    resume(message) {
+        this.#takeStanding(message);
+        this.#completion = message.project.completion ?? this.#completion;
+        this.#forgetTables();
+        for (const event of ["aoi", "project", "completion", "history"]) this.emit(event);
+        this.setSegmentations(message.segmentations, message.offered);
+        this.emit("members");
+    }
+
+    #takeStanding({ project, scene, user, role, members, segmentations, offered, can_undo: canUndo, can_redo: canRedo }) {
+        Object.assign(this, { project, scene, user, role, members, segmentations, offered, canUndo, canRedo });
     }
 
     /** Somebody joined, left, or has another role; one's own role comes with a whole state. */
@@ -140,6 +151,7 @@ export class ProjectState extends Emitter {
             return order;
         }
         this.number = event.number;
+        this.at = event.at ?? "";
         this.canUndo = event.can_undo;
         this.canRedo = event.can_redo;
         const changedSplits = event.splits ? this.#takeSplits(event.splits) : false;

@@ -19,7 +19,7 @@ async function unpackTable(text) {
 }
 
 /**
- * Events: "loaded" (a state was taken over), "applied" ({event, command}), "rejected" ({event, command}), "statistics",
+ * Events: "loaded" (a connection has told where the project stands: by a state, or by the edits missed since the last one), "applied" ({event, command}), "rejected" ({event, command}), "statistics",
  * "completion-failed" (the decoder's table could not be made), "restored" ({count} of commands that outlived a reload), "held-back" ({count,
  * user}: somebody else is signed in now, so that theirs wait), "failed" (an Error in a message's handling).
  */
@@ -28,6 +28,8 @@ export class Sync extends Emitter {
     #sent = new Set(); // client ids of pending commands that went out on this connection
     #loadedHere = false; // whether this connection has told us where the project stands
     #awaitsState = false; // whether the state was asked for anew
+    #isWhole = false; // whether what the page shows is the project as of the newest edit it knows
+    #goesOnTo = null; // number of the newest edit that a connection which goes on from there owes us
     #pace = new Pace();
     #paceTimer = 0;
     #heldFor = null; // user whose kept commands were taken up
@@ -47,19 +49,24 @@ export class Sync extends Emitter {
         socket.on("binary", (buffer) => {
             if (isPrediction(buffer)) this.#enqueue(async () => state.setPrediction(await readPrediction(buffer)));
         });
-        // A new connection begins with the whole state, which also tells what became of our commands.
+        // A new connection goes on from the edit that we know, or begins with the whole state; both tell what became of our commands.
+        socket.query = () => (this.#isWhole ? `?since=${state.number}&at=${encodeURIComponent(state.at)}` : "");
         socket.on("status", () => {
             this.#sent.clear();
             clearTimeout(this.#paceTimer);
             this.#loadedHere = false;
             this.#awaitsState = false;
+            this.#goesOnTo = null;
             state.emit("history");
         });
     }
 
     /** One message after the other, though unpacking a state takes a moment. */
     #enqueue(action) {
-        this.#queue = this.#queue.then(action).catch((error) => this.emit("failed", error));
+        this.#queue = this.#queue.then(action).catch((error) => {
+            this.#isWhole = false; // who knows what was left half-done
+            this.emit("failed", error);
+        });
     }
 
     async #handle(message) {
@@ -68,6 +75,13 @@ export class Sync extends Emitter {
                 await this.#takeState(message);
                 this.#inStep();
                 this.emit("loaded", message);
+                break;
+            case "project.resumed":
+                this.#holdBack(message.user);
+                this.state.resume(message);
+                this.#restore(message.user);
+                this.#goesOnTo = message.number;
+                this.#arrive();
                 break;
             case "edit.applied":
                 this.#applied(message);
@@ -112,6 +126,8 @@ export class Sync extends Emitter {
         this.#awaitsState = false;
         this.#holdBack(message.user);
         this.state.load(message, table);
+        this.#isWhole = true;
+        this.#goesOnTo = null;
         this.#restore(message.user);
     }
 
@@ -138,6 +154,14 @@ export class Sync extends Emitter {
         this.#keep();
     }
 
+    /** Where the edits that were missed have come, this connection has told where the project stands. */
+    #arrive() {
+        if (this.#goesOnTo === null || this.state.number < this.#goesOnTo) return;
+        this.#goesOnTo = null;
+        this.#inStep();
+        this.emit("loaded");
+    }
+
     #keep() {
         if (this.state.user) this.kept?.save(this.state.user, this.state.pending);
     }
@@ -160,6 +184,7 @@ export class Sync extends Emitter {
         this.#answered(event.client_id);
         if (order === "next" && event.reload) this.#askForState();
         if (order === "next" || command) this.emit("applied", { event, command });
+        this.#arrive();
     }
 
     #rejected(event) {
@@ -175,6 +200,7 @@ export class Sync extends Emitter {
     }
 
     #askForState() {
+        this.#isWhole = false;
         this.#awaitsState = this.socket.send({ type: "state.fetch" });
     }
 

@@ -15,6 +15,7 @@ from webapp.editing import checkpoints
 from webapp.errors import LimitError
 from webapp.live import consumers, feed, readings, teller
 from webapp.live.event_types import event
+from webapp.live.mark import Mark
 from webapp.messages import EditCommand, RedoEdit, RestoreState, SplitLeaf, UndoEdit
 
 __all__ = ["Line", "finish", "stepwise"]
@@ -42,7 +43,7 @@ class NoLimit:
 class Line(consumers.ProjectConsumer):
     """One connection, as far as edits go."""
 
-    def __init__(self, user: User, project_id: int, shared: feed.Feed) -> None:
+    def __init__(self, user: User, project_id: int, shared: feed.Feed, mark: Mark | None = None) -> None:
         super().__init__()
         self.user, self.project_id = user, project_id
         _, person = readings.entrance(user, project_id)
@@ -57,12 +58,13 @@ class Line(consumers.ProjectConsumer):
             self.tray,  # type: ignore[arg-type]
             self._nothing,
             self._nothing,
+            mark,
         )
         self.bucket = self.presence_bucket = NoLimit()  # type: ignore[assignment]
         self.commands = asyncio.Queue()
         self.aside: SplitLeaf | None = None  # what is computed beside the other commands
 
-    async def _nothing(self, told: Any) -> None:
+    async def _nothing(self, *told: Any) -> None:
         """Leaf blocks and the decoder's table are no part of this."""
 
     # -------------------------------------------------------------------------------------------- steps

@@ -33,8 +33,9 @@ class Page {
     constructor(trees) {
         const open = (line) => (this.#line = line);
         class OwnLine extends Line {
-            constructor() {
+            constructor(url) {
                 super();
+                this.url = url;
                 open(this);
             }
         }
@@ -166,7 +167,7 @@ class Page {
 
     /** What has happened since one asked last. */
     news() {
-        const news = { sent: this.#line?.sent ?? [], failed: this.#failed, answers: this.#answers };
+        const news = { sent: this.#line?.sent ?? [], failed: this.#failed, answers: this.#answers, url: this.#line?.url };
         if (this.#line) this.#line.sent = [];
         this.#failed = [];
         this.#answers = [];

@@ -294,6 +294,7 @@ def run(pages: Pages, scene: Scene, examples: int) -> Counter[str]:
 
 def test_pages_and_server_agree_after_any_interleaving(node_pages: Pages, scene: Scene) -> None:
     done = run(node_pages, scene, 40)
+    assert done["went on"], "no page ever came back from where it stood"
     rare = [kind for kind in (*COMMANDS_THAT_EDIT, *ANSWERS) if not done[kind]]
     if not EXAMPLES or EXAMPLES >= 40:
         assert len(rare) <= 5, f"of these nothing is said, for they never happened: {rare}"

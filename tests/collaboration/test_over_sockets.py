@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -38,9 +39,10 @@ class Sockets(World):
     async def dial(self, page: Page) -> None:
         if page.index in self.sockets:
             return
-        socket = Socket(page.user, f"/ws/projects/{self.project_id}/")
+        # The page has to dial before it can be asked from where on; it says nothing until it is told something.
+        query = urlsplit((await self.ask(page, op="open"))["url"]).query
+        socket = Socket(page.user, f"/ws/projects/{self.project_id}/?{query}")
         assert await socket.connect()
-        await self.ask(page, op="open")
         self.sockets[page.index] = socket, asyncio.create_task(self._listen(page, socket))
 
     async def hang_up(self, page: Page) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, deque
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from django.contrib.auth.models import User
@@ -25,6 +26,7 @@ from webapp.editing.liveness import UNDO, live_numbers
 from webapp.editing.snapshots import load_state, read_liveness, replay
 from webapp.errors import describe
 from webapp.live import blocks, dispatch, feed, readings
+from webapp.live.mark import mark_of
 from webapp.messages import EditCommand
 from webapp.models import Edit, Membership, Project, Scene
 from webapp.people import members
@@ -105,8 +107,9 @@ class World:
 
     def connect(self, page: Page) -> None:
         if page.line is None:
-            page.line = Line(page.user, self.project_id, self.feed)
-            self._ask(page, op="open")
+            mark = mark_of(urlsplit(self._ask(page, op="open")["url"]).query.encode())
+            self.done["went on"] += mark is not None
+            page.line = Line(page.user, self.project_id, self.feed, mark)
 
     def carry_up(self, page: Page, most: int = 10**9) -> bool:
         n = 0

@@ -282,6 +282,76 @@ describe("socket and sync", () => {
         socket.close();
     });
 
+    const standing = {
+        type: "project.resumed", number: 6, project: { id: 1, name: "P", aoi: null, completion: { on: true, threshold: 0.5 } }, scene: { id: 1, info: {} },
+        user: "u", role: "viewer", members: [], segmentations: [{ id: 8, version: 0, state: "complete", tree_ready: true }], offered: null,
+        can_undo: true, can_redo: false,
+    };
+
+    it("goes on from the edit that it knows, and sends what waits once the missed ones are there", async () => {
+        const { sync, state, socket, line } = connected();
+        const heard = [];
+        for (const event of ["loaded", "applied"]) sync.on(event, () => heard.push(event));
+        assert.equal(line().url, "ws://test");
+        line().open();
+        line().say({ ...full, at: "2026-11-01T10:00:00+00:00" });
+        await turn();
+        line().say(edit(5, [], { at: "2026-11-02T10:00:00.123456+00:00" }));
+        const known = sync.dispatch(assign);
+        const waiting = sync.dispatch(assign);
+        await turn();
+        line().close(1006);
+        await turn();
+        assert.equal(line().url, "ws://test?since=5&at=2026-11-02T10%3A00%3A00.123456%2B00%3A00");
+        line().open();
+        line().say(standing);
+        await turn();
+        assert.equal(line().sent.length, 0);
+        assert.equal(sync.isInStep, false);
+        line().say(edit(6, [], { client_id: known.client_id }));
+        await turn();
+        assert.same(line().sent, [waiting]);
+        assert.equal(sync.isInStep, true);
+        assert.same([state.number, state.role, state.completion.on, state.canUndo], [6, "viewer", true, true]);
+        assert.same(heard, ["loaded", "applied", "applied", "loaded"]);
+        socket.close();
+    });
+
+    it("goes on at once where nothing was missed", async () => {
+        const { sync, socket, line } = connected();
+        line().open();
+        line().say({ ...full, at: "x" });
+        await turn();
+        line().close(1006);
+        await turn();
+        line().open();
+        line().say({ ...standing, number: 4 });
+        await turn();
+        assert.equal(sync.isInStep, true);
+        socket.close();
+    });
+
+    it("asks for the whole state where what it shows is not whole", async () => {
+        const { sync, socket, line } = connected();
+        line().open();
+        line().say({ ...full, at: "x" });
+        line().say(edit(5, [], { reload: true }));
+        await turn();
+        line().close(1006);
+        await turn();
+        assert.equal(line().url, "ws://test"); // what was adopted never came
+        line().open();
+        line().say({ ...full, number: 5, at: "y" });
+        await turn();
+        sync.on("failed", () => {});
+        line().say({ type: "never heard of" });
+        await turn();
+        line().close(1006);
+        await turn();
+        assert.equal(line().url, "ws://test");
+        socket.close();
+    });
+
     it("stops where the project is gone", async () => {
         const { socket, line } = connected();
         line().open();

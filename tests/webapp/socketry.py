@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from asgiref.testing import ApplicationCommunicator
 from channels.routing import URLRouter
@@ -14,10 +15,11 @@ from webapp.routing import websocket_urlpatterns
 
 class Socket(ApplicationCommunicator):
     def __init__(self, user: Any, path: str) -> None:
+        address = urlsplit(path)
         scope = {
             "type": "websocket",
-            "path": path,
-            "query_string": b"",
+            "path": address.path,
+            "query_string": address.query.encode(),
             "headers": [],
             "subprotocols": [],
             "user": user,

@@ -25,8 +25,9 @@ from webapp.live.completion_stream import CompletionStream
 from webapp.live.database import in_database
 from webapp.live.dispatch import Performed, perform
 from webapp.live.ending import end
-from webapp.live.event_types import ProjectStateEvent, event
+from webapp.live.event_types import event
 from webapp.live.feed import SharedEdit
+from webapp.live.mark import mark_of
 from webapp.live.outbox import Outbox
 from webapp.live.progress import with_progress
 from webapp.live.ratelimit import TokenBucket
@@ -89,7 +90,13 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.outbox = Outbox(self._write_text, self._write_bytes, self._give_up)
         self.here = self.room.presence.join(person)
         self.teller = Teller(
-            self.user, self.project_id, self.room.feed, self.outbox, self._after_edits, self._after_state
+            self.user,
+            self.project_id,
+            self.room.feed,
+            self.outbox,
+            self._after_edits,
+            self._after_start,
+            mark_of(self.scope.get("query_string", b"")),
         )
         self.role = person.role
         self.asks_role = asyncio.Event()
@@ -335,7 +342,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             await self._use_leaves()
         self.completion.look()
 
-    async def _after_state(self, state: ProjectStateEvent) -> None:
+    async def _after_start(self) -> None:
         self.here.listen(self.outbox.put_presence)  # the others come after the first state
         await self._use_leaves()
         self.completion.start_anew()

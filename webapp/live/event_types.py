@@ -26,6 +26,7 @@ __all__ = [
     "PresenceEvent",
     "PresenceInfo",
     "ProjectInfo",
+    "ProjectResumedEvent",
     "ProjectStateEvent",
     "SegmentationProgressEvent",
     "SegmentationsChangedEvent",
@@ -111,24 +112,30 @@ class EditInfo(EditSummary):
     live: bool
 
 
-class ProjectStateEvent(TypedDict):
+class ProjectResumedEvent(TypedDict):
+    """What stands beside the edits, to a page that knows those up to its mark; the ones after it follow."""
+
     number: int
     project: ProjectInfo
     scene: dict[str, Any]
     user: str
     role: str
     members: list[MemberInfo]
+    segmentations: list[dict[str, Any]]
+    can_undo: bool
+    can_redo: bool
+    offered: dict[str, Any] | None
+
+
+class ProjectStateEvent(ProjectResumedEvent):
+    at: str
     classes: list[ClassInfo]
     segmentation: dict[str, Any] | None
-    segmentations: list[dict[str, Any]]
     table: str | None
     completion: CompletionInfo
     splits: SplitsInfo
     overrides: OverridesInfo
     clicks: list[list[int]]
-    can_undo: bool
-    can_redo: bool
-    offered: dict[str, Any] | None
 
 
 class EditAppliedEvent(TypedDict, total=False):
@@ -249,6 +256,7 @@ class EventType(NamedTuple):
 
 _EVENT_TYPES = (
     EventType("project.state", ProjectStateEvent),
+    EventType("project.resumed", ProjectResumedEvent),
     EventType("edit.applied", EditAppliedEvent),
     EventType("command.rejected", CommandRejectedEvent),
     EventType("segmentation.progress", SegmentationProgressEvent),

@@ -25,10 +25,12 @@ from webapp.live.event_types import (
     EditAppliedEvent,
     OverridesInfo,
     ProjectInfo,
+    ProjectResumedEvent,
     ProjectStateEvent,
     SegmentationsChangedEvent,
     SplitsInfo,
 )
+from webapp.live.mark import mark_text
 from webapp.live.recent import author_of, flips_info, summarize
 from webapp.models import Edit, Project, Role, Segmentation
 from webapp.people.members import members_of
@@ -39,6 +41,7 @@ __all__ = [
     "edit_applied",
     "edits_after",
     "own_fields",
+    "project_resumed",
     "project_state",
     "segmentations_changed",
     "shared_fields",
@@ -71,25 +74,23 @@ def project_state(project: Project, user: User) -> ProjectStateEvent:
     state = load_state(project)
     has_leaves = state.segmentation is not None
     return {
-        "number": project.number,
-        "project": _describe_project(project),
-        "scene": describe_scene(project.scene),
-        "user": user.username,
-        "role": require_role(user, project, Role.VIEWER),
-        "members": members_of(project),
+        **_beside_edits(project, user, state),
+        "at": mark_text(project.pk, project.number),
         "classes": [cast(ClassInfo, dataclasses.asdict(label)) for label in state.ordered_classes()],
         "segmentation": describe_segmentation(project.segmentation, state.refinement.version)
         if project.segmentation
         else None,
-        **_segmentations(project, state.refinement.version),
         "table": base64.b64encode(pack_table(state.visible_table())).decode("ascii") if has_leaves else None,
         "completion": _describe_completion(project),
         "splits": _describe_splits(state),
         "overrides": _describe_overrides(project, state.overrides),
         "clicks": all_clicks(project),
-        "can_undo": history.can_undo(project, user.pk),
-        "can_redo": history.can_redo(project, user.pk),
     }
+
+
+def project_resumed(project: Project, user: User) -> ProjectResumedEvent:
+    """What a page needs beside the edits that it missed."""
+    return _beside_edits(project, user, load_state(project))
 
 
 def segmentations_changed(project: Project) -> SegmentationsChangedEvent:
@@ -179,6 +180,20 @@ def _changes(edit: Edit) -> list[list[int]]:
     if edit.kind == "leaves.unassign":
         return [[low, high, 0] for low, high in edit.payload["ranges"]]
     return list(edit.payload.get("changes", []))
+
+
+def _beside_edits(project: Project, user: User, state: ProjectState) -> ProjectResumedEvent:
+    return {
+        "number": project.number,
+        "project": _describe_project(project),
+        "scene": describe_scene(project.scene),
+        "user": user.username,
+        "role": require_role(user, project, Role.VIEWER),
+        "members": members_of(project),
+        **_segmentations(project, state.refinement.version),
+        "can_undo": history.can_undo(project, user.pk),
+        "can_redo": history.can_redo(project, user.pk),
+    }
 
 
 def _segmentations(project: Project, version: int) -> SegmentationsChangedEvent:

@@ -12,7 +12,13 @@ from webapp.editing.leaves import LeavesKey, leaves_key
 from webapp.errors import MissingError
 from webapp.live import events
 from webapp.live.colors import color_of
-from webapp.live.event_types import MemberInfo, ProjectStateEvent, SegmentationsChangedEvent
+from webapp.live.event_types import (
+    MemberInfo,
+    ProjectResumedEvent,
+    ProjectStateEvent,
+    SegmentationsChangedEvent,
+)
+from webapp.live.mark import Mark, belongs_to
 from webapp.live.presence import Person
 from webapp.models import Role, Segmentation
 from webapp.people import seen
@@ -26,6 +32,7 @@ __all__ = [
     "leaves",
     "members",
     "require_segmentation_of_project",
+    "resumed",
     "segmentations",
     "standing",
     "state",
@@ -51,6 +58,12 @@ def entrance(user: User, project_id: int) -> Entrance:
 
 def state(user: User, project_id: int) -> ProjectStateEvent:
     return events.project_state(require_project(user, project_id), user)
+
+
+def resumed(user: User, project_id: int, mark: Mark) -> ProjectResumedEvent | None:
+    """What a page at ``mark`` needs beside the edits after it; None where this history has no such edit."""
+    project = require_project(user, project_id)
+    return events.project_resumed(project, user) if belongs_to(mark, project_id) else None
 
 
 def leaves(user: User, project_id: int) -> LeavesKey:

@@ -1,4 +1,4 @@
-"""Tells one browser what is new: edits after the last one told, or the whole state where it is too far behind.
+"""Tells one browser what is new: edits after the last one told (or that it knows), or the whole state where it is too far behind.
 
 Hints only wake it. It fetches edits while there is room in the browser's outbox, so that one that does not read holds nothing up
 and fills no memory; when it reads on, it is told what it missed, or the state afresh.
@@ -14,15 +14,16 @@ from django.contrib.auth.models import User
 
 from webapp.live import readings
 from webapp.live.database import in_database
-from webapp.live.event_types import MemberInfo, ProjectStateEvent, event
+from webapp.live.event_types import MemberInfo, event
 from webapp.live.feed import Feed, SharedEdit, Steps, told_to
+from webapp.live.mark import Mark
 from webapp.live.outbox import Outbox
 
 __all__ = ["Teller"]
 
 
 class Teller:
-    """``after_edits`` is called with what was told, ``after_state`` with a state that was told."""
+    """``after_edits`` is called with what was told, ``after_start`` once a state was told, or what a page at ``mark`` goes on from."""
 
     def __init__(
         self,
@@ -31,14 +32,16 @@ class Teller:
         feed: Feed,
         outbox: Outbox,
         after_edits: Callable[[list[SharedEdit]], Awaitable[None]],
-        after_state: Callable[[ProjectStateEvent], Awaitable[None]],
+        after_start: Callable[[], Awaitable[None]],
+        mark: Mark | None = None,
     ) -> None:
         self._user = user
         self._project_id = project_id
         self._feed = feed
         self._outbox = outbox
         self._after_edits = after_edits
-        self._after_state = after_state
+        self._after_start = after_start
+        self._mark = mark  # where the page stands, until it was told how to go on from there
         self.number = 0  # of the newest edit told
         self._news = asyncio.Event()
         self._wants_state = True
@@ -86,6 +89,7 @@ class Teller:
     def start_anew(self) -> None:
         """The browser wants the whole state."""
         self._wants_state = True
+        self._mark = None
         self._news.set()
 
     def note_progress(self, progress: dict[str, Any]) -> None:
@@ -123,6 +127,8 @@ class Teller:
 
     async def tell(self) -> None:
         """Tell what is new now."""
+        if self._mark is not None:
+            await self._resume(self._mark)
         if not self._wants_state:
             await self._tell_edits()
         if self._wants_state:
@@ -134,6 +140,21 @@ class Teller:
             for text in again:
                 self._outbox.put(text)
         await self._tell_notices()
+
+    async def _resume(self, mark: Mark) -> None:
+        """Begin where the page stands, if it can be told from there."""
+        self._mark = None
+        resumed = await in_database(readings.resumed)(self._user, self._project_id, mark)
+        if resumed is None:
+            return
+        self._feed.heard(resumed["number"])
+        missed = await self._feed.after(mark.number)
+        if missed is None or any(edit.is_ahead for edit in missed):
+            return  # too far behind
+        self._outbox.put(event("project.resumed", resumed))
+        self.number, self._steps = mark.number, (resumed["can_undo"], resumed["can_redo"])
+        self._wants_state = False
+        await self._after_start()
 
     async def _tell_edits(self) -> None:
         if self._back_to is not None:
@@ -163,7 +184,7 @@ class Teller:
         self._covered = self.number
         self._repeats += [number for number in self._own if number <= self._covered]
         self._own = [number for number in self._own if number > self._covered]
-        await self._after_state(state)
+        await self._after_start()
 
     async def _tell_notices(self) -> None:
         if self._is_listed_anew:

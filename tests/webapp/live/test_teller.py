@@ -8,7 +8,8 @@ from channels.db import database_sync_to_async
 from tests.webapp import scenario
 from webapp import actions
 from webapp.editing import undoing
-from webapp.live.feed import Feed
+from webapp.live.feed import MAX_RESENT, Feed
+from webapp.live.mark import Mark, mark_of, mark_text
 from webapp.live.teller import Teller
 from webapp.models import Project, User
 
@@ -40,13 +41,17 @@ class Tray:
         return told
 
 
-async def nothing(told):
+async def nothing(*told):
     """Blocks and the decoder have their own tests."""
 
 
-async def connected(project, user):
+def begun(project, user, mark=None):
     tray = Tray()
-    teller = Teller(user, project.pk, Feed(project.pk), tray, nothing, nothing)
+    return Teller(user, project.pk, Feed(project.pk), tray, nothing, nothing, mark), tray
+
+
+async def connected(project, user):
+    teller, tray = begun(project, user)
     await teller.tell()
     assert [event["type"] for event in tray.taken()] == ["project.state"]
     return teller, tray
@@ -55,6 +60,10 @@ async def connected(project, user):
 async def create(user, project, name):
     call = database_sync_to_async(actions.create_class)
     return (await call(user, project.pk, f"{user.username} {name}", name=name, color="#000000")).number
+
+
+async def mark_at(project, number):
+    return Mark(number, await database_sync_to_async(mark_text)(project.pk, number))
 
 
 async def test_who_made_an_edit_is_told_of_it_though_a_state_holds_it_already(project):
@@ -105,3 +114,79 @@ async def test_a_repeat_says_nothing_of_what_can_be_undone_now(project, boris):
     await teller.tell()
     [event] = tray.taken()
     assert (event["can_undo"], event["can_redo"]) == (False, True)
+
+
+async def test_a_page_that_comes_back_is_told_the_edits_that_it_missed_and_no_state(project, boris):
+    first = await create(project.owner, project, "Water")
+    await create(boris, project, "Soil")
+    await create(project.owner, project, "Wood")
+    teller, tray = begun(project, boris, await mark_at(project, first))
+    await teller.tell()
+    resumed, soil, wood = tray.taken()
+    assert (resumed["type"], resumed["number"], resumed["role"]) == ("project.resumed", first + 2, "editor")
+    assert not {"table", "classes", "clicks", "splits", "overrides"} & resumed.keys()
+    assert [event["client_id"] for event in (soil, wood)] == ["boris Soil", "ana Wood"]
+    assert (resumed["can_undo"], wood["can_undo"]) == (True, True)
+    teller.made(first + 1)  # a repeat of what was told already
+    await teller.tell()
+    assert not tray.taken()
+    teller.heard(await create(project.owner, project, "Rock"))
+    await teller.tell()
+    assert [event["number"] for event in tray.taken()] == [first + 3]
+
+
+async def test_who_missed_nothing_is_told_so(project):
+    number = await create(project.owner, project, "Water")
+    teller, tray = begun(project, project.owner, await mark_at(project, number))
+    await teller.tell()
+    [resumed] = tray.taken()
+    assert (resumed["type"], resumed["number"], resumed["can_undo"]) == ("project.resumed", number, True)
+
+
+async def test_a_page_of_another_history_gets_the_state(project):
+    """As after a database was brought back from a backup, and edits were made again from there."""
+    number = await create(project.owner, project, "Water")
+    at = (await mark_at(project, number)).at
+    for mark in (
+        Mark(number, "2020-01-01T00:00:00+00:00"),
+        Mark(number + 1, at),
+        Mark(number, ""),
+        Mark(0, at),
+    ):
+        teller, tray = begun(project, project.owner, mark)
+        await teller.tell()
+        assert [event["type"] for event in tray.taken()] == ["project.state"], mark
+
+
+async def test_who_missed_too_much_or_asks_for_the_state_gets_it(project, monkeypatch):
+    first = await mark_at(project, await create(project.owner, project, "Water"))
+    teller, tray = begun(project, project.owner, first)
+    teller.start_anew()
+    await teller.tell()
+    assert [event["type"] for event in tray.taken()] == ["project.state"]
+    rows = await database_sync_to_async(project.edits.count)()
+    monkeypatch.setattr("webapp.live.feed.MAX_RESENT", 3)
+    assert MAX_RESENT > 3
+    for name in "ABCD":
+        await create(project.owner, project, name)
+    assert await database_sync_to_async(project.edits.count)() == rows + 4
+    teller, tray = begun(project, project.owner, first)
+    await teller.tell()
+    assert [event["type"] for event in tray.taken()] == ["project.state"]
+
+
+def test_a_mark_is_read_or_passed_over():
+    at = "2026-11-02T10:00:00.123456+00:00"
+    assert mark_of(f"since=12&at={at.replace('+', '%2B')}".encode()) == Mark(12, at)
+    assert mark_of(b"since=0&at=") == Mark(0, "")
+    for query in (
+        b"",
+        b"since=",
+        b"since=-1&at=x",
+        b"since=1e3",
+        b"since=%FF",
+        b"since=9999999999",
+        b"\xff",
+        b"&" * 99,
+    ):
+        assert mark_of(query) is None, query
