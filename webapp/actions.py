@@ -197,7 +197,10 @@ def first_edit(project: Project, user: User | None, client_id: str) -> Edit | No
     """The edit that this ``client_id`` made before, if any."""
     if user is None or not client_id:
         return None
-    return Edit.objects.filter(project=project, user=user, client_id=client_id).first()
+    first = Edit.objects.filter(project=project, user=user, client_id=client_id).first()
+    if first is not None:
+        first.is_repeat = True
+    return first
 
 
 def append_edit(project: Project, user: User | None, client_id: str, kind: str, payload: Payload) -> Edit:

@@ -16,6 +16,7 @@ django.setup()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
 
+from webapp.collector import spare_what_stays  # noqa: E402
 from webapp.imagery.gate import TileGate  # noqa: E402
 from webapp.jobs import door  # noqa: E402
 from webapp.origins import SameOriginValidator  # noqa: E402
@@ -40,6 +41,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
                 {"type": "lifespan.startup.failed", "message": f"The job engine did not start: {error}"}
             )
             return
+        spare_what_stays(collect=True)
         await send({"type": "lifespan.startup.complete"})
         await receive()  # lifespan.shutdown
     await send({"type": "lifespan.shutdown.complete"})

@@ -277,6 +277,7 @@ class Edit(models.Model):
     client_id = models.CharField(max_length=64, blank=True)  # made by the browser: a repeat is recognised
     live = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    is_repeat = False  # of the object: it answers a command that had come before
 
     class Meta:
         ordering = ["number"]

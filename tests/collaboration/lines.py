@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 
 from webapp.editing import checkpoints
 from webapp.errors import LimitError
-from webapp.live import consumers, feed, readings, teller
+from webapp.live import consumers, feed, readings, standings, teller
 from webapp.live.event_types import event
 from webapp.live.mark import Mark
 from webapp.messages import EditCommand, RedoEdit, RestoreState, SplitLeaf, UndoEdit
@@ -98,7 +98,7 @@ class Line(consumers.ProjectConsumer):
             await self._perform(command, in_turn=True)
 
     async def beat(self) -> None:
-        number, role = readings.standing(self.user, self.project_id, None)
+        [(number, role)] = standings.read(self.project_id, [standings.Guest(self.user.pk, None)])
         if role != self.role:
             await self.look_at_members()
         self.tray.put_notice("heartbeat", event("heartbeat", {"number": number}))

@@ -16,6 +16,7 @@ from datetime import datetime
 
 from segmentation.completion import warm_up
 from segmentation.errors import SegmentationError
+from webapp.collector import spare_what_stays
 from webapp.decoding.completion import Completed, Order, decode
 from webapp.errors import CompletionError, WebError
 from webapp.live.blocks import open_store
@@ -149,6 +150,7 @@ class CompletionService:
 def _load() -> None:
     try:
         warm_up()
+        spare_what_stays()
     except Exception:
         logger.exception("the decoder could not be loaded; completing maps will fail")
 

@@ -210,8 +210,10 @@ def superseded_by(project: Project, segmentation: int, point: Point | None, rang
 
     Clicks that were undone count too, so that redoing them does not bring them back beside what came later.
     """
+    if point is None and not ranges:
+        return []
     clicks = [edit for edit in read_log(project) if edit.is_click]
-    if not clicks or (point is None and not ranges):
+    if not clicks:
         return []
     try:
         store = open_leaves(leaves_key(project, segmentation))

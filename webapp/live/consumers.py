@@ -32,6 +32,7 @@ from webapp.live.outbox import Outbox
 from webapp.live.progress import with_progress
 from webapp.live.ratelimit import TokenBucket
 from webapp.live.splitter import Splitter
+from webapp.live.standings import Guest
 from webapp.live.streaming import BlockStream
 from webapp.live.teller import Teller
 from webapp.live.viewports import viewports
@@ -61,6 +62,7 @@ __all__ = ["ProjectConsumer"]
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
+STANDING_AGE = 0.2  # share of that: how old what a heartbeat tells may be
 MAX_TEXT = 1024 * 1024  # characters of one message; an area of interest may have many corners
 COMMANDS_PER_S, BURST = 50.0, 100
 MAX_QUEUED = 200  # commands read ahead of the database
@@ -113,6 +115,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
         self.splitting: asyncio.Task[None] | None = None
         self.drawing: asyncio.Task[None] | None = None
         self.room.guests.add(self)
+        self.room.standings.join(self, Guest(self.user.pk, self.scope.get("session")))
         streams = (self.stream.run(), self.completion.run(), self.outbox.run())
         for work in (
             self._tell_news(),
@@ -143,6 +146,7 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.here.leave()
         if hasattr(self, "room"):
             self.room.guests.discard(self)
+            self.room.standings.leave(self)
             await rooms.leave(self.room)
         await sync_to_async(viewports.drop, thread_sensitive=False)(self.channel_name)
 
@@ -350,11 +354,8 @@ class ProjectConsumer(AsyncWebsocketConsumer):
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            try:
-                number, role = await in_database(readings.standing)(
-                    self.user, self.project_id, self.scope.get("session")
-                )
-            except MissingError:
+            number, role = await self.room.standings.of(self, STANDING_AGE * HEARTBEAT_S)
+            if role is None:
                 await self.close(code=MISSING)
                 return
             if role != self.role:  # the hint was lost

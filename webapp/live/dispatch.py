@@ -54,21 +54,24 @@ _ACTIONS: dict[type[m.EditCommand], Callable[..., Edit]] = {
     m.RestoreState: restoring.restore_state,
 }
 
+# They compute before they lock the project, which is where all others find out who may, and what had come before.
+_COMPUTED = (m.AdoptSegmentation, m.SplitLeaf, m.AddOverride)
+
 
 def perform(user: User, project_id: int, command: m.EditCommand, **more: Any) -> Performed:
     """Do what a command asks; WebError or SegmentationError with a sentence where it cannot be done.
 
     ``more`` goes to the action beside the command's fields.
     """
-    first = Edit.objects.filter(project=project_id, user=user, client_id=command.client_id).first()
-    if first is not None:
-        return Performed(first.number, is_repeat=True)
-    # Here for all, before anything is computed; the action asks again once the project is locked.
-    require_project(user, project_id, Role.EDITOR)
+    if isinstance(command, _COMPUTED):
+        first = Edit.objects.filter(project=project_id, user=user, client_id=command.client_id).first()
+        if first is not None:
+            return Performed(first.number, is_repeat=True)
+        require_project(user, project_id, Role.EDITOR)
     fields: dict[str, Any] = {
         name: getattr(command, name)
         for name in type(command).model_fields
         if name not in ("type", "client_id")
     }
     edit = _ACTIONS[type(command)](user, project_id, command.client_id, **fields, **more)
-    return Performed(edit.number, is_repeat=False)
+    return Performed(edit.number, edit.is_repeat)

@@ -55,6 +55,8 @@ class Feed:
         self._read = 0  # number up to which edits were read; 0: none yet
         self._kept: deque[SharedEdit] = deque()  # the last of those
         self._order: Order | None = None
+        self._lists_asked = self._lists_read = 0  # how often the scene's segmentations were others
+        self._list = ""
         self._running: dict[str, asyncio.Task[Any]] = {}
 
     def heard(self, number: int) -> None:
@@ -99,6 +101,22 @@ class Feed:
             raise MissingError(f"There is no project {self._project_id} (any more).")
         return self._order
 
+    def listed_anew(self) -> None:
+        """The segmentations of the scene are others now."""
+        self._lists_asked += 1
+
+    async def segmentations(self) -> str:
+        """The event that tells them, at least as new as every change heard of. MissingError once the project is gone."""
+        wanted = self._lists_asked
+        while self._lists_read < wanted:
+            await self._once("list", self._read_list)
+        return self._list
+
+    async def _read_list(self) -> None:
+        asked = self._lists_asked
+        self._list = await in_database(_read_list)(self._project_id)
+        self._lists_read = asked
+
     async def _advance(self, begin: int) -> None:
         heard = self._newest
         found = await in_database(_read_edits)(self._project_id, begin, MAX_RESENT)
@@ -134,6 +152,10 @@ def _read_edits(project_id: int, number: int, most: int) -> list[SharedEdit]:
 
 def _read_order(project_id: int) -> Order:
     return order_of(_project(project_id))
+
+
+def _read_list(project_id: int) -> str:
+    return event("segmentations.changed", events.segmentations_changed(_project(project_id)))
 
 
 def _project(project_id: int) -> Project:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import User
-from django.utils.crypto import constant_time_compare
 
 from webapp.editing.leaves import LeavesKey, leaves_key
 from webapp.errors import MissingError
@@ -16,12 +14,10 @@ from webapp.live.event_types import (
     MemberInfo,
     ProjectResumedEvent,
     ProjectStateEvent,
-    SegmentationsChangedEvent,
 )
 from webapp.live.mark import Mark, belongs_to
 from webapp.live.presence import Person
 from webapp.models import Role, Segmentation
-from webapp.people import seen
 from webapp.people.members import members_of
 from webapp.permissions import require_project, require_role, role_in
 
@@ -33,8 +29,6 @@ __all__ = [
     "members",
     "require_segmentation_of_project",
     "resumed",
-    "segmentations",
-    "standing",
     "state",
 ]
 
@@ -71,35 +65,9 @@ def leaves(user: User, project_id: int) -> LeavesKey:
     return leaves_key(require_project(user, project_id))
 
 
-def segmentations(user: User, project_id: int) -> SegmentationsChangedEvent:
-    return events.segmentations_changed(require_project(user, project_id))
-
-
 def members(user: User, project_id: int) -> Members:
     project = require_project(user, project_id)
     return Members(require_role(user, project, Role.VIEWER), members_of(project))
-
-
-def standing(user: User, project_id: int, session: Any) -> tuple[int, str]:
-    """Number of the newest edit, and the user's role; MissingError once project, account, membership or sign-in is gone."""
-    _require_sign_in(user, session)
-    project = require_project(user, project_id)
-    seen.note(user.pk)
-    return project.number, require_role(user, project, Role.VIEWER)
-
-
-def _require_sign_in(user: User, session: Any) -> None:
-    account = User.objects.filter(pk=user.pk, is_active=True).first()
-    if account is None:
-        raise MissingError("This account is closed.")
-    if session is None or not session.session_key:
-        return
-    if not session.exists(session.session_key):
-        raise MissingError("You have signed out.")
-    # A new password ends the sign-ins made with the old one.
-    known = session.get(HASH_SESSION_KEY)
-    if known is not None and not constant_time_compare(known, account.get_session_auth_hash()):
-        raise MissingError("Your password was changed; sign in again.")
 
 
 def require_segmentation_of_project(user: User, project_id: int, segmentation_id: int) -> None:

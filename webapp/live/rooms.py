@@ -17,6 +17,7 @@ from webapp.live.database import release
 from webapp.live.ending import end
 from webapp.live.feed import Feed
 from webapp.live.presence import Presence
+from webapp.live.standings import Standings
 
 __all__ = ["Guest", "Room", "enter", "leave"]
 
@@ -39,6 +40,7 @@ class Room:
         self.project_id = project_id
         self.feed = Feed(project_id)
         self.presence = Presence(project_id)
+        self.standings = Standings(project_id)
         self.visitors = 0
         self.guests: set[Guest] = set()  # the visitors that hints are handed to
         self._groups = (broadcast.project_group(project_id), broadcast.scene_group(scene_id))

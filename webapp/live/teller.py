@@ -98,6 +98,7 @@ class Teller:
 
     def note_list(self) -> None:
         """The segmentations of the scene are others now."""
+        self._feed.listed_anew()
         self._is_listed_anew = True
         self._news.set()
 
@@ -189,8 +190,7 @@ class Teller:
     async def _tell_notices(self) -> None:
         if self._is_listed_anew:
             self._is_listed_anew = False
-            changed = await in_database(readings.segmentations)(self._user, self._project_id)
-            self._outbox.put_notice("segmentations", event("segmentations.changed", changed))
+            self._outbox.put_notice("segmentations", await self._feed.segmentations())
         if self._members is not None:
             members, self._members = self._members, None
             self._outbox.put_notice("members", event("members.changed", {"members": members}))

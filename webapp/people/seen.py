@@ -18,16 +18,20 @@ EVERY_S = 60.0
 _noted: dict[int, float] = {}
 
 
-def note(user_id: int) -> None:
-    """Remember that the user is here now."""
+def note(*user_ids: int) -> None:
+    """Remember that these users are here now."""
     now = time.monotonic()
-    if now - _noted.get(user_id, -EVERY_S) < EVERY_S:
+    due = [user_id for user_id in user_ids if now - _noted.get(user_id, -EVERY_S) >= EVERY_S]
+    if not due:
         return
-    _noted[user_id] = now
+    _noted.update(dict.fromkeys(due, now))
     moment = timezone.now()
     stale = Q(last_seen=None) | Q(last_seen__lt=moment - timedelta(seconds=EVERY_S))
-    profiles = Profile.objects.filter(user_id=user_id)
-    if not profiles.filter(stale).update(last_seen=moment) and not profiles.exists():
+    profiles = Profile.objects.filter(user_id__in=due)
+    if profiles.filter(stale).update(last_seen=moment) == len(due):
+        return
+    known = set(profiles.values_list("user_id", flat=True))
+    for user_id in set(due) - known:
         Profile.objects.get_or_create(user_id=user_id, defaults={"last_seen": moment})
 
 

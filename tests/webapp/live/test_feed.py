@@ -12,7 +12,7 @@ from webapp.editing import example_actions
 from webapp.errors import MissingError
 from webapp.live import feed
 from webapp.live.feed import Feed, told_to
-from webapp.models import Project
+from webapp.models import Project, Segmentation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -204,3 +204,28 @@ async def test_lists_are_never_older_than_the_edit_that_they_are_told_with(proje
     told += [json.loads(edit.text) for edit in await one.after(told[-1]["number"])]
     assert [event["number"] for event in told] == [2, 3]
     assert told[1]["project"]["completion"] == {"on": True, "threshold": 0.75}
+
+
+async def test_the_list_of_segmentations_is_read_once_for_all_and_anew_after_each_change(
+    project, monkeypatch
+):
+    asked = []
+    read = feed._read_list
+    monkeypatch.setattr(feed, "_read_list", lambda project_id: asked.append(project_id) or read(project_id))
+    one = Feed(project.pk)
+    one.listed_anew()
+    texts = await asyncio.gather(*(one.segmentations() for _ in range(20)))
+    assert len(set(texts)) == len(asked) == 1
+    await one.segmentations()
+    assert len(asked) == 1
+    waiting = asyncio.create_task(one.segmentations())
+    one.listed_anew()
+    await database_sync_to_async(Segmentation.objects.create)(scene=project.scene)
+    told = json.loads(await one.segmentations())
+    await waiting
+    assert len(told["segmentations"]) == 2
+    assert told["segmentations"][0]["version"] == 0
+    await database_sync_to_async(project.delete)()
+    one.listed_anew()
+    with pytest.raises(MissingError, match="no project"):
+        await one.segmentations()
