@@ -1,9 +1,9 @@
 """Which edit a person's undo or redo speaks of (docs/protocol.md, "Edits").
 
 Undo is per person: it takes back that person's latest live edit. Leaf numbers mean nothing across an
-adoption, so undoing past one undoes the adoption first. An adoption by the server itself (of the first
-segmentation, or when one was deleted) replaces nothing that could come back: edits of leaves before it are
-beyond undo.
+adoption, so undoing past one's own undoes the adoption first. Somebody else's is not one's to undo, and the
+server's own (of the first segmentation, or when one was deleted) replaces nothing that could come back: edits
+of leaves before those are beyond undo; an earlier state can still be restored.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ __all__ = [
     "can_redo",
     "can_undo",
     "later_leaf_edits",
+    "others_adoption",
     "redo_target",
     "undo_target",
 ]
@@ -34,13 +35,13 @@ _BOUND_TO_LEAVES = frozenset({*LEAF_KINDS, ADOPT})
 
 @dataclass(frozen=True)
 class _Adoptions:
-    floor: int  # number of the latest live adoption that replaced nothing; 0 without
+    floor: int  # number of the latest live one that is not the person's to undo; 0 without
     latest: int  # number of the latest live adoption; 0 without
 
 
 def undo_target(project: Project, user_id: int) -> Edit | None:
     """The edit that an undo by this user would mark dead."""
-    adoptions = _adoptions(project)
+    adoptions = _adoptions(project, user_id)
     mine = _edits(project).filter(user_id=user_id, live=True).exclude(kind__in=(UNDO, REDO))
     mine = mine.exclude(kind__in=_BOUND_TO_LEAVES, number__lte=adoptions.floor)
     # What a restore said counts no more once a later one has spoken.
@@ -73,7 +74,11 @@ def redo_target(project: Project, user_id: int) -> Edit | None:
     # Somebody else may have brought it back already.
     dead = _edits(project).filter(number__in=stack, live=False)
     target = max(dead, key=lambda edit: stack.index(edit.number), default=None)
-    if target is not None and target.kind in _BOUND_TO_LEAVES and target.number < _adoptions(project).latest:
+    if (
+        target is not None
+        and target.kind in _BOUND_TO_LEAVES
+        and target.number < _adoptions(project, user_id).latest
+    ):
         return None
     return target
 
@@ -86,6 +91,13 @@ def can_redo(project: Project, user_id: int) -> bool:
     return redo_target(project, user_id) is not None
 
 
+def others_adoption(project: Project, user_id: int) -> Edit | None:
+    """The adoption beyond which work of this user cannot be undone any more; None where nothing of theirs lies there."""
+    floor = _adoptions(project, user_id).floor
+    mine = _edits(project).filter(user_id=user_id, live=True, kind__in=_BOUND_TO_LEAVES, number__lt=floor)
+    return _edits(project).select_related("user").get(number=floor) if floor and mine.exists() else None
+
+
 def later_leaf_edits(project: Project, edit: Edit) -> QuerySet[Edit]:
     """Live edits of leaves after ``edit``, in order."""
     later = _edits(project).filter(number__gt=edit.number, live=True, kind__in=LEAF_KINDS)
@@ -96,17 +108,17 @@ def _edits(project: Project) -> QuerySet[Edit]:
     return Edit.objects.filter(project=project)
 
 
-def _adoptions(project: Project) -> _Adoptions:
+def _adoptions(project: Project, user_id: int) -> _Adoptions:
     # The payload also holds a table of up to some 20 KiB, so only the one key is read.
     rows = (
         _edits(project)
         .filter(kind=ADOPT, live=True)
         .order_by("number")
-        .values_list("number", "payload__replaces")
+        .values_list("number", "user_id", "payload__replaces")
     )
     floor = latest = 0
-    for number, replaces in rows:
+    for number, author, replaces in rows:
         latest = number
-        if replaces is None:
+        if replaces is None or author != user_id:
             floor = number
     return _Adoptions(floor, latest)

@@ -11,7 +11,16 @@ from django.db import transaction
 from webapp.actions import append_edit, first_edit, lock_project
 from webapp.editing.checkpoints import refold
 from webapp.editing.edits import ProjectState, changes
-from webapp.editing.history import ADOPT, REDO, RESTORE, UNDO, later_leaf_edits, redo_target, undo_target
+from webapp.editing.history import (
+    ADOPT,
+    REDO,
+    RESTORE,
+    UNDO,
+    later_leaf_edits,
+    others_adoption,
+    redo_target,
+    undo_target,
+)
 from webapp.editing.liveness import TOGGLES, Flips, LogEntry, flips_between, live_numbers
 from webapp.editing.remarks import remark_on_toggle
 from webapp.editing.snapshots import load_state, read_liveness, save_state
@@ -39,9 +48,7 @@ def _toggle(user: User, project_id: int, client_id: str, kind: str) -> Edit:
             return first
         target = undo_target(project, user.pk) if kind == UNDO else redo_target(project, user.pk)
         if target is None:
-            raise NothingToDoError(
-                "There is nothing of yours to undo." if kind == UNDO else "There is nothing of yours to redo."
-            )
+            raise NothingToDoError(_nothing(project, user, kind))
         if target.kind == ADOPT:
             _require_no_work_on_leaves(project, target, kind)
         flips = _flips(project, target, kind)
@@ -56,6 +63,19 @@ def _toggle(user: User, project_id: int, client_id: str, kind: str) -> Edit:
             "remark": remark_on_toggle(project, user, target, before, after),
         }
         return append_edit(project, user, client_id, kind, payload)
+
+
+def _nothing(project: Project, user: User, kind: str) -> str:
+    if kind == REDO:
+        return "There is nothing of yours to redo."
+    adoption = others_adoption(project, user.pk)
+    if adoption is None:
+        return "There is nothing of yours to undo."
+    who = adoption.user.username if adoption.user else "The server"
+    return (
+        f"{who} has changed the segmentation since your last edits, so that they cannot be undone one by one; "
+        "the history brings back an earlier state."
+    )
 
 
 def _flips(project: Project, target: Edit, kind: str) -> Flips:

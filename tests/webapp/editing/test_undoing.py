@@ -180,10 +180,10 @@ def test_adoption_carries_classes_to_most_of_each_leaf(shared, ana, finer):
     assert shared.segmentation_id == finer.pk
 
 
-def test_undo_past_an_adoption_undoes_the_adoption_first(shared, ana, boris, finer):
+def test_undo_past_ones_own_adoption_undoes_the_adoption_first(shared, ana, finer):
     old = shared.segmentation_id
     assign(ana, shared, 0, 3)
-    adopt(boris, shared, finer)
+    adopt(ana, shared, finer)
     edit = undo(ana, shared)
     assert edit.payload["reload"]
     assert edit.payload["changes"] == []
@@ -195,6 +195,32 @@ def test_undo_past_an_adoption_undoes_the_adoption_first(shared, ana, boris, fin
     redo(ana, shared)
     redo(ana, shared)
     assert table_of(shared) == [1] * 6 + [0] * 10
+
+
+def test_somebody_elses_adoption_is_not_ones_to_undo(shared, ana, boris, finer):
+    assign(boris, shared, 0, 3)
+    assign(boris, shared, 5, 6)
+    adopt(ana, shared, finer)
+    assert not history.can_undo(shared, boris.pk)
+    with pytest.raises(NothingToDoError, match=r"ana has changed the segmentation.*the history brings back"):
+        undo(boris, shared)
+    shared.refresh_from_db()
+    assert shared.segmentation_id == finer.pk
+    assert table_of(shared) == [1] * 6 + [0] * 4 + [1] * 2 + [0] * 4
+    assign(boris, shared, 0, 1)
+    undo(boris, shared)  # what he did since is his to undo, and no more
+    assert not history.can_undo(shared, boris.pk)
+    undo(ana, shared)
+    assert table_of(shared) == [1] * 3 + [0] * 2 + [1] + [0] * 2
+    undo(boris, shared)
+    assert table_of(shared) == [1] * 3 + [0] * 5
+
+
+def test_a_class_made_before_somebody_elses_adoption_can_be_undone_still(shared, ana, boris, finer):
+    number = actions.create_class(boris, shared.pk, "c-rock", name="Rock", color="#000000").number
+    assign(boris, shared, 0, 3)
+    adopt(ana, shared, finer)
+    assert undo(boris, shared).payload["target"] == number
 
 
 def test_adoption_stays_while_others_work_on_its_leaves(shared, ana, boris, finer):
