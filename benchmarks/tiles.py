@@ -45,8 +45,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import websockets
-from collaboration import PATIENCE_S, ROOT, Computing, Server, call
 from segment_speed import make_scene
+from serving import PATIENCE_S, ROOT, Computing, Server, call
 
 CONNECTIONS = 8
 FORMATS = ("jpg", "webp", "png")
