@@ -158,6 +158,10 @@ class _Design:
         self, stratum: NDArray[np.int64], sizes: Mapping[int, int], names: Mapping[int, str]
     ) -> None:
         strange = sorted(set(stratum.tolist()) - {number for number, size in sizes.items() if size > 0})
+        if 0 in strange:
+            raise InvalidArgumentError(
+                "A point lies where the map that the points were drawn from has no class; name the right map, or leave such points out."
+            )
         if strange:
             raise InvalidArgumentError(
                 f"A point lies in the stratum {names.get(strange[0], strange[0])}, which has no pixels; the map that the points were drawn "

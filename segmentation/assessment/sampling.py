@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from segmentation.errors import InvalidArgumentError
 from segmentation.rasters.class_map import MAX_READ_CLASS, map_windows
+from segmentation.rasters.georeference import Georeference
 
-__all__ = ["DEFAULT_EXPECTED", "allocate", "count_classes", "draw_points", "sample_size"]
+__all__ = ["DEFAULT_EXPECTED", "allocate", "count_classes", "draw_points", "mapped_area_m2", "sample_size"]
 
 DEFAULT_EXPECTED = 0.8  # user's accuracy, where nobody knows better
 _N = MAX_READ_CLASS + 1
@@ -112,6 +113,19 @@ def count_classes(source: Readable, progress: Callable[[float], None] | None = N
         if progress is not None:
             progress((window.row + window.height) / height)
     return {int(number): int(counts[number]) for number in np.flatnonzero(counts) if number > 0}
+
+
+def mapped_area_m2(source: Readable, georeference: Georeference) -> float | None:
+    """Geodesic area of all pixels that have a class, square meters; None without a CRS."""
+    if georeference.crs is None:
+        return None
+    height, width = source.shape
+    total = 0.0
+    for window in map_windows(height, width):
+        place = (window.row, window.col, window.height, window.width)
+        areas = georeference.pixel_areas_m2(*place)
+        total += float(areas[source.read(*place) > 0].sum()) if areas is not None else 0.0
+    return total
 
 
 def draw_points(

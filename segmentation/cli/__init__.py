@@ -10,6 +10,7 @@ import sys
 import typer
 
 from segmentation.cli import apply as _apply  # noqa: F401  # each import adds its commands to `app`
+from segmentation.cli import assess as _assess  # noqa: F401
 from segmentation.cli import classify as _classify  # noqa: F401
 from segmentation.cli import clusters_to_classes as _clusters_to_classes  # noqa: F401
 from segmentation.cli import evaluate as _evaluate  # noqa: F401

@@ -151,6 +151,7 @@ def test_a_census_has_no_error():
         ([1, 1, 2], [1, 1, 2], {1: 5, 2: 5}, "stratum Forest has 1 labeled point; label 2 or more"),
         ([1, 1], [1, 1], {1: 5, 2: 5}, "stratum Forest has no labeled point"),
         ([1, 1, 3, 3], [1, 1, 1, 1], {1: 5}, "stratum 3, which has no pixels"),
+        ([1, 1, 0], [1, 1, 1], {1: 5}, "lies where the map .* has no class"),
     ],
 )
 def test_what_cannot_be_estimated_is_refused(strata, reference, sizes, sentence):
