@@ -51,7 +51,7 @@ def _describe(user: Visitor, job: Job, project: Project | None) -> dict[str, Any
         "state": job.state,
         "stage": job.stage,
         "progress": job.progress,
-        "message": job.message,
+        "message": _message(user, job),
         "left_s": job.left_s,
         "place": job.place,
         "attempt": job.attempt,
@@ -76,6 +76,12 @@ def _describe(user: Visitor, job: Job, project: Project | None) -> dict[str, Any
         if has_file
         else None,
     }
+
+
+def _message(user: Visitor, job: Job) -> str:
+    if job.state != Job.State.QUEUED or job.owner is None or job.owner_id != user.pk:
+        return str(job.message)
+    return str(job.message).replace(f" {job.owner.username}'s other jobs", " your other jobs")
 
 
 def _computing_s(job: Job) -> float:

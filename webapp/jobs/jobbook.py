@@ -70,7 +70,7 @@ def rows_of(name: str) -> QuerySet[Job]:
 
 def active_jobs() -> dict[str, Job]:
     """All that run or wait, by name."""
-    rows = Job.objects.filter(state__in=ACTIVE).select_related("scene", "segmentation")
+    rows = Job.objects.filter(state__in=ACTIVE).select_related("owner", "scene", "segmentation")
     return {job_name(job): job for job in rows}
 
 

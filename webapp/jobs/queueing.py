@@ -36,6 +36,7 @@ class Entry:
     name: str
     number: int  # as they came
     owner: int | None
+    owner_name: str
     lane: str
     work: int
     automatic: bool = False
@@ -54,9 +55,16 @@ def entry_of(job: Job, name: str, number: int, is_watched: bool, now: datetime) 
         Job.Kind.LEARN: LEARNING,
         Job.Kind.SEGMENT: SEGMENTING[size_class(job.work_px)],
     }
-    waited = (now - job.created_at).total_seconds()
     return Entry(
-        name, number, job.owner_id, lanes[Job.Kind(job.kind)], job.work_px, job.automatic, is_watched, waited
+        name,
+        number,
+        owner=job.owner_id,
+        owner_name=job.owner.username if job.owner else "somebody",
+        lane=lanes[Job.Kind(job.kind)],
+        work=job.work_px,
+        automatic=job.automatic,
+        is_watched=is_watched,
+        waited_s=(now - job.created_at).total_seconds(),
     )
 
 
@@ -148,7 +156,7 @@ def places(
 def _reason(entry: Entry, computing: Sequence[Entry], per_user: int) -> str:
     if _is_held(entry, computing, per_user):
         own = _counts(computing)[entry.owner]
-        return f"It waits for your other jobs: {own} of yours {'is' if own == 1 else 'are'} computing."
+        return f"It waits for {entry.owner_name}'s other jobs: {own} {'is' if own == 1 else 'are'} computing."
     if any(one.lane == entry.lane for one in computing):
         return "It waits for the job before it."
     return "It waits for a free worker." if computing else ""

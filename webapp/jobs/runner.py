@@ -156,7 +156,7 @@ class Runner:
             for row in Segmentation.objects.filter(state__in=jobrows.ACTIVE).select_related("scene")
         }
         importing = {import_job(row.pk): row for row in Scene.objects.filter(state=Scene.State.IMPORTING)}
-        exports = Job.objects.filter(kind=Job.Kind.EXPORT, state__in=jobbook.ACTIVE)
+        exports = Job.objects.filter(kind=Job.Kind.EXPORT, state__in=jobbook.ACTIVE).select_related("owner")
         wanted: dict[str, Wanted] = {**importing, **active, **{export_job(row.pk): row for row in exports}}
         for job, run in self._runs.items():
             run.folder.keep_claim()
@@ -247,8 +247,8 @@ class Runner:
             return  # of another server's job, on a shared scheduler
         kind, number = job_key(event["job"])
         now = time.monotonic()
-        if "worker" in event:
-            jobbook.worker_began(event["job"], event["worker"])
+        if "began_on" in event:
+            jobbook.worker_began(event["job"], event["began_on"])
             return
         if kind != "segmentation":
             run.began = run.began or (now, event["progress"])

@@ -107,8 +107,8 @@ class Reporter:
         self._sent_at = 0.0
 
     def begun(self) -> None:
-        """Say where it runs."""
-        self._send(TOPIC, {"job": self._job, "worker": f"{platform.node()}, process {os.getpid()}"})
+        """Say where it runs (not as "worker", where Dask puts its own address)."""
+        self._send(TOPIC, {"job": self._job, "began_on": f"{platform.node()}, process {os.getpid()}"})
 
     def report(
         self,

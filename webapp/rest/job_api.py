@@ -10,7 +10,6 @@ from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.http import FileResponse, HttpRequest, HttpResponseBase
 from ninja import Field, Query, Router, Schema, Status
-from pydantic import ConfigDict
 
 from webapp.errors import ConflictError
 from webapp.jobs import board, door, exporting, jobbook
@@ -26,8 +25,6 @@ router = Router(tags=["jobs"])
 
 
 class JobsQuery(Schema):
-    model_config = ConfigDict(extra="forbid")
-
     state: Literal["", "active", "queued", "running", "complete", "failed", "cancelled"] = ""
     kind: Literal["", "import", "segment", "learn", "export"] = ""
     mine: bool = False
