@@ -95,6 +95,7 @@ def page(number: int) -> bytes:
     config = {
         "projectId": number,
         "sceneId": number,
+        "prepareFromPx": 25_000_000,
         "wsPath": f"/ws/projects/{number}/",
         "tileUrl": f"/tiles/{number}/{{z}}/{{x}}/{{y}}",
         "basemap": None,
