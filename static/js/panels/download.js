@@ -43,7 +43,7 @@ export function downloadPanel(state, { projectId, prepareFromPx = Infinity }) {
     const cancel = (event) => attempt(event, () => api.post(`/api/jobs/${job.id}/cancel`));
 
     function prepareButton(text, extra) {
-        return el("button", { type: "button", class: `button ${extra}`, "data-testid": "download-prepare", onclick: prepare }, icon("download"), text);
+        return el("button", { type: "button", class: `button ${extra}`, "data-testid": "download-prepare", onclick: prepare }, text);
     }
 
     function content() {

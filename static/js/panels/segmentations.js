@@ -116,7 +116,7 @@ export function segmentationsPanel(state, commands) {
                 "div",
                 { class: "segmentation-facts" },
                 el("div", { class: "segmentation-title" }, made, adopted ? el("span", { class: "badge" }, "shown") : null),
-                el("div", { class: "hint" }, describe(segmentation), " ", logLink(segmentation)),
+                el("div", { class: "hint" }, describe(segmentation), " · ", logLink(segmentation)),
                 isActive(segmentation) ? progressBar(segmentation) : null,
             ),
             el("div", { class: "segmentation-tools" }, ...buttons(segmentation)),
