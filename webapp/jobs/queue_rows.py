@@ -71,7 +71,9 @@ class Line:
     def tell(self, running: Collection[str]) -> None:
         """Write down for those that wait where they stand, and why."""
         waiting = self._waiting(running)
-        found = queueing.places(waiting, self._computing(running), self._turns, self._per_user)
+        found = queueing.places(
+            waiting, self._computing(running), self._turns, self._per_user, self._capacity
+        )
         for name, (place, reason) in found.items():
             job = self._jobs[name]
             if jobbook.wait(job, place, reason) and job.segmentation_id is not None:

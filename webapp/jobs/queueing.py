@@ -26,6 +26,7 @@ __all__ = ["Entry", "entry_of", "last_turns", "next_entry", "places", "who_yield
 IMPORTING, EXPORTING, LEARNING = "importing", "exporting", "learning"
 SEGMENTING = {SMALL: "small", MEDIUM: "medium", LARGE: "large"}
 PATIENCE_S = 120.0  # after which a job that nobody looks at counts like one that is looked at
+NO_WORKER = "No worker is there to compute it; whoever runs the server has to start one."
 NEVER = datetime.min.replace(tzinfo=timezone.get_default_timezone())
 
 
@@ -137,6 +138,7 @@ def places(
     computing: Sequence[Entry],
     turns: Mapping[int | None, datetime | None],
     per_user: int,
+    capacity: Capacity,
 ) -> dict[str, tuple[int, str]]:
     """Of each job that waits: its place among those of its lane, from 1, and what it waits for, as a sentence."""
     found: dict[str, tuple[int, str]] = {}
@@ -147,13 +149,15 @@ def places(
         entry = min(rest, key=lambda one: _order(one, counts, begun))
         rest.remove(entry)
         ahead[entry.lane] += 1
-        found[entry.name] = (ahead[entry.lane], _reason(entry, computing, per_user))
+        found[entry.name] = (ahead[entry.lane], _reason(entry, computing, per_user, capacity))
         counts[entry.owner] += not entry.automatic
         begun[entry.owner] = clock
     return found
 
 
-def _reason(entry: Entry, computing: Sequence[Entry], per_user: int) -> str:
+def _reason(entry: Entry, computing: Sequence[Entry], per_user: int, capacity: Capacity) -> str:
+    if capacity.threads == 0:
+        return NO_WORKER
     if _is_held(entry, computing, per_user):
         own = _counts(computing)[entry.owner]
         return f"It waits for {entry.owner_name}'s other jobs: {own} {'is' if own == 1 else 'are'} computing."

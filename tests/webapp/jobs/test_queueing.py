@@ -149,9 +149,9 @@ def test_places_follow_the_turns_in_each_lane_and_say_why():
         entry(5, BORIS),
         entry(6, BORIS, SEGMENTING[LARGE]),
     ]
-    found = places(waiting, computing, {}, 2)
+    found = places(waiting, computing, {}, 2, WIDE)
     assert found["job-5"] == (1, "It waits for the job before it.")
     assert found["job-3"] == (2, "It waits for user1's other jobs: 2 are computing.")
     assert found["job-4"][0] == 3
     assert found["job-6"] == (1, "It waits for a free worker.")
-    assert places([entry(1, ANA)], [], {}, 2) == {"job-1": (1, "")}
+    assert places([entry(1, ANA)], [], {}, 2, WIDE) == {"job-1": (1, "")}

@@ -170,6 +170,7 @@ def test_cluster_without_workers_begins_nothing_and_says_so(work, engine):
     work._look()
     assert names(engine) == []
     assert job_of(row).place == 1
+    assert job_of(row).message.startswith("No worker is there")
     engine.room = Capacity(1, 1)
     work._look()
     assert names(engine) == [segmentation_job(row.pk)]
