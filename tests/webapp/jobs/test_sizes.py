@@ -1,4 +1,6 @@
-"""Small maps beside large ones, on real clusters: with threads to spare, and with a single one."""
+"""Small maps beside large ones, on real clusters, with threads to spare and with a single one; a download written by one."""
+
+import json
 
 import pytest
 from channels.db import database_sync_to_async
@@ -6,9 +8,10 @@ from distributed import LocalCluster
 
 from tests.webapp import scenario
 from tests.webapp.jobs.test_engine import imported, in_state, serving, until, write_image
-from webapp.jobs import door
+from webapp.jobs import door, exporting
 from webapp.jobs.jobfiles import jobs_on_disk
 from webapp.models import Job, Scene, Segmentation
+from webapp.rest import exports
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -88,3 +91,23 @@ async def test_large_map_makes_room_on_a_cluster_of_one_thread(large, small, set
             assert "It made room for a smaller job." in log
             assert any(line.startswith("Goes on at block ") for line in log)
             await until(lambda: jobs_on_disk(large.folder.parents[1]) == [])
+
+
+def prepare(project) -> Job:
+    order = exports.prepare(project.owner, project.pk)
+    job = exporting.submit(project.owner, order, exporting.order_of(order))
+    door.wake()
+    return job
+
+
+async def test_download_is_written_by_the_engine(data_dir):
+    project = await database_sync_to_async(lambda: scenario.make_labeled_project(scenario.make_user()))()
+    async with serving():
+        job = await database_sync_to_async(prepare)(project)
+        await until(in_state(job, "complete", "failed"))
+        assert job.state == "complete", job.message
+        assert json.loads(job.file_path.read_text())["type"] == "FeatureCollection"
+        assert job.size_bytes == job.file_path.stat().st_size
+        await until(lambda: jobs_on_disk(data_dir) == [])
+        lines = await database_sync_to_async(lambda: [line.text for line in job.lines.all()])()
+        assert any(line.startswith("Began on ") for line in lines)
