@@ -294,6 +294,85 @@ class Edit(models.Model):
         return f"{self.kind} #{self.number}"
 
 
+class Job(models.Model):
+    """What people see of something that runs in the background (webapp/jobs/jobbook.py keeps it in step).
+
+    What it makes is recorded elsewhere: in the scene, in the segmentation. A prepared download is ``DATA_DIR/exports/<id>.geojson``.
+    """
+
+    class Kind(models.TextChoices):
+        IMPORT = "import"
+        SEGMENT = "segment"
+        LEARN = "learn"  # a segmentation that trains on its scene first
+        EXPORT = "export"
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        COMPLETE = "complete"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    owner = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="jobs")
+    automatic = models.BooleanField(default=False)  # begun by the server itself
+    # What it is about: a scene, and its segmentation where it makes one; or a project alone.
+    scene = models.ForeignKey(Scene, null=True, on_delete=models.CASCADE, related_name="jobs")
+    segmentation = models.OneToOneField(Segmentation, null=True, on_delete=models.CASCADE, related_name="job")
+    project = models.ForeignKey(Project, null=True, on_delete=models.CASCADE, related_name="jobs")
+    work_px = models.BigIntegerField(default=0)  # estimated work, in pixels
+    stage = models.CharField(max_length=20, blank=True)
+    progress = models.FloatField(default=0)  # share done, 0 to 1
+    message = models.TextField(blank=True)
+    left_s = models.FloatField(null=True, blank=True)  # estimate, while it runs
+    place = models.PositiveIntegerField(null=True, blank=True)  # in the queue, from 1, while it waits
+    attempt = models.PositiveIntegerField(default=0)  # how often it was begun
+    computing_s = models.FloatField(default=0)  # of all attempts that have ended
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)  # the first time
+    begun_at = models.DateTimeField(null=True, blank=True)  # the last time
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # Of a download that was prepared: what the file is called for people, its size, and until when it is kept.
+    file_name = models.CharField(max_length=100, blank=True)
+    size_bytes = models.BigIntegerField(default=0)
+    expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [models.Index(fields=["state", "kind"], name="job_state_kind")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["scene"], condition=models.Q(kind="import"), name="one_import_of_a_scene"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}: {self.state}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in (self.State.QUEUED, self.State.RUNNING)
+
+    @property
+    def file_path(self) -> Path:
+        return Path(settings.DATA_DIR) / "exports" / f"{self.pk}.geojson"
+
+
+class JobLine(models.Model):
+    """A line of a job's log, for people."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="lines")
+    at = models.DateTimeField(auto_now_add=True)
+    text = models.CharField(max_length=500)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
 class SignInToken(models.Model):
     """A link that signs one user in, once; only the hash of the token is kept."""
 

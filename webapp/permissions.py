@@ -12,10 +12,11 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Q, QuerySet
 
 from webapp.errors import ForbiddenError, MissingError
-from webapp.models import Membership, Project, Role, Scene, Segmentation
+from webapp.models import Job, Membership, Project, Role, Scene, Segmentation
 
 __all__ = [
     "RANK",
+    "jobs_of",
     "may_compute",
     "projects_of",
     "require_compute",
@@ -60,6 +61,19 @@ def projects_of(user: Visitor) -> QuerySet[Project]:
     mine = Membership.objects.filter(user_id=user.pk, user__is_active=True).values("project_id")
     found = Project.objects.filter(Q(owner_id=user.pk, owner__is_active=True) | Q(pk__in=mine))
     return found.select_related("owner", "scene__owner", "segmentation", "updated_by")
+
+
+def jobs_of(user: Visitor) -> QuerySet[Job]:
+    """Jobs that the user may see: on scenes that they may see, and downloads of projects that they take part in.
+
+    Administrators see all.
+    """
+    found = Job.objects.select_related("owner", "scene__owner", "segmentation", "project")
+    if not user.is_authenticated:
+        return Job.objects.none()
+    if user.is_staff and user.is_active:
+        return found
+    return found.filter(Q(scene__in=scenes_of(user)) | Q(project__in=projects_of(user)))
 
 
 def role_in(user: Visitor, project: Project) -> str | None:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db.models import Sum
 
 from webapp.errors import QuotaError
-from webapp.models import Network, Scene, Segmentation
+from webapp.models import Job, Network, Scene, Segmentation
 
 __all__ = ["check_room", "format_bytes", "used_bytes"]
 
@@ -25,13 +25,14 @@ def format_bytes(count: float) -> str:
 
 
 def used_bytes(user: User) -> int:
-    """Bytes of the user's scenes, of the segmentations made from them, and of networks."""
+    """Bytes of the user's scenes, of the segmentations made from them, of networks and of prepared downloads."""
     scenes = Scene.objects.filter(owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
     segmentations = (
         Segmentation.objects.filter(scene__owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
     )
     networks = Network.objects.filter(owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
-    return int(scenes + segmentations + networks)
+    downloads = Job.objects.filter(owner=user).aggregate(total=Sum("size_bytes"))["total"] or 0
+    return int(scenes + segmentations + networks + downloads)
 
 
 def check_room(user: User, wanted_bytes: int) -> None:

@@ -106,6 +106,8 @@ LEARNING = env.str("LEARNING", default="").strip().lower() or "auto"
 if LEARNING not in ("auto", "manual"):
     raise ImproperlyConfigured(f'LEARNING must be "auto" or "manual", not {LEARNING!r}.')
 LEARNING_SECONDS = _number("LEARNING_SECONDS", 60, 1, 3600)
+JOBS_PER_USER = _number("JOBS_PER_USER", 2, 1, 1000)  # that compute at a time
+EXPORT_JOB_PIXELS = _number("EXPORT_JOB_PIXELS", 25_000_000, 0, 2**50)  # from which downloads are prepared
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # of a request that is not an upload
 FILE_UPLOAD_HANDLERS = ["webapp.rest.uploads.RasterUploadHandler"]
 

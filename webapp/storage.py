@@ -8,7 +8,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +19,7 @@ from django.utils import timezone
 from webapp.editing.drawn import unpack_drawn
 from webapp.imagery import serving
 from webapp.jobs import door
-from webapp.models import Network, Project, Scene, Segmentation, SignInToken
+from webapp.models import Job, Network, Project, Scene, Segmentation, SignInToken
 
 __all__ = [
     "Orphan",
@@ -79,6 +81,7 @@ def delete_scene(scene: Scene) -> None:
         segmentations = list(scene.segmentations.all())
         scene_id, cog_path = scene.pk, scene.cog_path
         paths = [scene.folder, *(segmentation.store_path for segmentation in segmentations)]
+        paths += _downloads(project__scene=scene) + _kept_uploads(scene)
         # Projects protect their segmentation, so they go first.
         scene.projects.all().delete()
         scene.segmentations.all().delete()
@@ -99,9 +102,24 @@ def delete_project(project: Project) -> None:
         if locked is None:
             return  # somebody else was faster
         scene_id, drawn = locked.scene_id, unpack_drawn(locked.overrides)
+        downloads = _downloads(project=locked)
         project.delete()
+        for path in downloads:
+            transaction.on_commit(partial(free, path))
         if drawn:
             transaction.on_commit(lambda: _free_overrides(scene_id, {f"{one.token}.mask" for one in drawn}))
+
+
+def _downloads(**of: Any) -> list[Path]:
+    """Files of prepared downloads."""
+    return [job.file_path for job in Job.objects.filter(kind=Job.Kind.EXPORT, **of)]
+
+
+def _kept_uploads(scene: Scene) -> list[Path]:
+    """The received file of an import that failed, which waits for another try."""
+    if scene.state != Scene.State.FAILED:
+        return []
+    return list((Path(settings.DATA_DIR) / "uploads").glob(f"{scene.pk}-*"))
 
 
 def _free_overrides(scene_id: int, names: set[str]) -> None:
@@ -125,7 +143,7 @@ def find_orphans() -> list[Orphan]:
     """What a crash in the wrong moment left behind; what is younger than a minute may still get its row."""
     data = Path(settings.DATA_DIR)
     # The files before the rows: what another process makes in between has its row first, and so is seen with it.
-    folders = ("scenes", "segmentations", "networks", "tiles", "trash")
+    folders = ("scenes", "segmentations", "networks", "tiles", "exports", "trash")
     entries = {name: list(_entries(data / name)) for name in folders}
     splits = [path for store in entries["segmentations"] for path in _entries(store / "splits")]
     overrides = [path for scene in entries["scenes"] for path in _entries(scene / "overrides")]
@@ -133,11 +151,13 @@ def find_orphans() -> list[Orphan]:
     scenes = {str(key) for key in Scene.objects.values_list("pk", flat=True)}
     stores = {f"{key}.zarr" for key in Segmentation.objects.values_list("pk", flat=True)}
     networks = {f"{key}.safetensors" for key in Network.objects.values_list("pk", flat=True)}
+    downloads = {str(key) for key in Job.objects.filter(kind=Job.Kind.EXPORT).values_list("pk", flat=True)}
     candidates = [
         *((path, "no such scene") for path in entries["scenes"] if path.name not in scenes),
         *((path, "no such segmentation") for path in entries["segmentations"] if path.name not in stores),
         *((path, "no such network") for path in entries["networks"] if path.name not in networks),
         *((path, "no such scene") for path in entries["tiles"] if path.name not in scenes),
+        *((path, "no such download") for path in entries["exports"] if _job_of(path) not in downloads),
         *((path, "deleted before") for path in entries["trash"]),
     ]
     found = [(path, reason) for path, reason in candidates if _age(path) > 60]
@@ -158,9 +178,17 @@ def sweep() -> tuple[list[Orphan], int]:
     orphans = find_orphans()
     for orphan in orphans:
         free(orphan.path)
+        if orphan.path.parent.name == "uploads" and (number := orphan.path.name.split("-")[0]).isdigit():
+            # A failed import held it for another try, on its owner's quota.
+            Scene.objects.filter(pk=number, state=Scene.State.FAILED).update(size_bytes=0)
     _measure_scenes({int(one.path.parts[-3]) for one in orphans if one.path.parent.name == "overrides"})
     expired, _ = SignInToken.objects.filter(expires_at__lte=timezone.now()).delete()
     return orphans, expired
+
+
+def _job_of(path: Path) -> str:
+    """Number of the job that a file among the downloads, or its draft, belongs to."""
+    return path.name.lstrip(".").split(".")[0]
 
 
 def _measure_scenes(scene_ids: set[int]) -> None:

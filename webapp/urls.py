@@ -19,6 +19,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="projects")),
     path("projects/", views.projects, name="projects"),
     path("projects/<int:project_id>/", views.map_page, name="project"),
+    path("jobs/", views.jobs, name="jobs"),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", login_not_required(LogoutView.as_view()), name="logout"),
     path("accounts/", own_page.account, name="account"),

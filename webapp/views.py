@@ -15,7 +15,7 @@ from webapp.errors import MissingError
 from webapp.permissions import require_project
 from webapp.rest.uploads import SUFFIXES
 
-__all__ = ["healthz", "map_page", "projects"]
+__all__ = ["healthz", "jobs", "map_page", "projects"]
 
 
 @login_not_required
@@ -45,6 +45,13 @@ def projects(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 @ensure_csrf_cookie
+def jobs(request: HttpRequest) -> HttpResponse:
+    return render(request, "jobs/index.html", {"config": {"user": request.user.username}})
+
+
+@require_safe
+@never_cache
+@ensure_csrf_cookie
 def map_page(request: HttpRequest, project_id: int) -> HttpResponse:
     try:
         project = require_project(request.user, project_id)
@@ -53,6 +60,7 @@ def map_page(request: HttpRequest, project_id: int) -> HttpResponse:
     config = {
         "projectId": project.pk,
         "sceneId": project.scene_id,
+        "prepareFromPx": settings.EXPORT_JOB_PIXELS,
         "wsPath": f"/ws/projects/{project.pk}/",
         "tileUrl": f"/tiles/{project.scene_id}/{{z}}/{{x}}/{{y}}",
         "basemap": {"url": settings.BASEMAP_URL, "attribution": settings.BASEMAP_ATTRIBUTION}

@@ -49,6 +49,7 @@ import { overlayPanel } from "./panels/overlay.js";
 import { peoplePanel } from "./panels/people.js";
 import { placePanel, sceneBounds } from "./panels/place.js";
 import { Presence } from "./presence.js";
+import { downloadPanel } from "./panels/download.js";
 import { followRole, sharing } from "./roles.js";
 import { segmentationsPanel } from "./panels/segmentations.js";
 import { splitPanel } from "./panels/split.js";
@@ -119,6 +120,7 @@ function buildMap() {
 
     const imagery = new Imagery(map, scene, config.tileUrl, config.basemap, bounds);
     imageryPanel(map, imagery, scene, config.basemap);
+    downloadPanel(state, config);
     const overlay = overlayPanel(state, layer);
     const place = placePanel(map, layer, info);
     const area = new AreaLayer(map, info);

@@ -33,9 +33,11 @@ OTHERS = (
     "tests/webapp/editing/test_undoing.py",
     "tests/webapp/jobs/test_lease.py",
     "tests/webapp/jobs/test_runner.py",
+    "tests/webapp/jobs/test_turns.py",
     "tests/webapp/people",
     "tests/webapp/rest/test_api.py",
     "tests/webapp/rest/test_history_api.py",
+    "tests/webapp/rest/test_job_api.py",
     "tests/webapp/rest/test_note_api.py",
 )
 SUBSET = (*OTHERS, *SOCKETS)

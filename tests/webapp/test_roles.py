@@ -28,9 +28,9 @@ from tests.webapp.conftest import write_raster
 from tests.webapp.socketry import Socket
 from webapp import actions
 from webapp.editing import comments, versions
-from webapp.jobs import door
+from webapp.jobs import door, jobbook
 from webapp.messages import COMMANDS, EditCommand
-from webapp.models import Comment, Edit, Invite, Network, Project, Segmentation, Version
+from webapp.models import Comment, Edit, Invite, Job, Network, Project, Segmentation, Version
 from webapp.people import invites
 from webapp.rest.api import api
 
@@ -99,6 +99,13 @@ def make_world() -> World:
     running = Segmentation.objects.create(
         scene=scene, state="running", n_leaves=0, created_by=people["scene_owner"]
     )
+    job = jobbook.ensure(running)
+    prepared = Job.objects.create(
+        kind="export", state="complete", owner=people["editor"], project=project, file_name="fields.geojson"
+    )
+    prepared.file_path.parent.mkdir()
+    prepared.file_path.write_text("{}")
+    lost = Job.objects.create(kind="export", state="failed", owner=people["editor"], project=project)
     network = Network.objects.create(owner=owner, name="mine", n_bands=3, fingerprint="0")
     network.path.parent.mkdir(parents=True)
     network.path.write_bytes(b"weights")
@@ -112,6 +119,9 @@ def make_world() -> World:
         "invite": link.pk,
         "token": token,
         "network": network.pk,
+        "job": job.pk,
+        "prepared": prepared.pk,
+        "lost": lost.pk,
         "viewer": people["viewer"].pk,
         "number": Project.objects.get(pk=project.pk).number,
     }
@@ -232,6 +242,15 @@ REST: dict[tuple[str, str], tuple[str, Any, Answers]] = {
         None,
         members_may(),
     ),
+    ("GET", "/api/projects/{}/exports"): ("/api/projects/{project}/exports", None, members_may()),
+    ("POST", "/api/projects/{}/exports"): ("/api/projects/{project}/exports", None, members_may(202)),
+    ("GET", "/api/jobs"): ("/api/jobs", None, all_may()),
+    ("GET", "/api/jobs/{}"): ("/api/jobs/{job}", None, who_sees_the_scene_may()),
+    ("GET", "/api/jobs/{}/log"): ("/api/jobs/{job}/log", None, who_sees_the_scene_may()),
+    ("POST", "/api/jobs/{}/cancel"): ("/api/jobs/{job}/cancel", None, scene_owner_may()),
+    # The editor's own download; the project's owners may have it made, too.
+    ("POST", "/api/jobs/{}/retry"): ("/api/jobs/{lost}/retry", None, (401, 404, 403, 200, 200, 404)),
+    ("GET", "/api/jobs/{}/file"): ("/api/jobs/{prepared}/file", None, members_may()),
     ("GET", "/api/projects/{}/examples"): ("/api/projects/{project}/examples", None, members_may()),
     ("GET", "/api/projects/{}/examples.geojson"): (
         "/api/projects/{project}/examples.geojson",
@@ -308,6 +327,7 @@ PAGES: dict[str, tuple[str, Answers, Answers]] = {
         (302, 404, 200, 200, 200, 404),
         (302, 405, 405, 405, 405, 405),
     ),
+    "jobs": ("/jobs/", SIGNED_IN, (302, 405, 405, 405, 405, 405)),
     "login": ("/accounts/login/", (200, 302, 302, 302, 302, 302), (200, 302, 302, 302, 302, 302)),
     "logout": ("/accounts/logout/", REFUSED, (302,) * 6),
     "account": ("/accounts/", SIGNED_IN, SIGNED_IN),
@@ -428,6 +448,8 @@ def test_lists_hold_what_one_may_see(world):
         assert [row["id"] for row in listed] == [world.project.pk] * sees_project, visitor
         assert [row["role"] for row in listed] == [visitor] * sees_project
         assert bool(client.get("/api/scenes").json()) == sees_scene, visitor
+        kinds = {row["kind"] for row in client.get("/api/jobs").json()["jobs"]}
+        assert kinds == {*["export"] * sees_project, *["segment"] * sees_scene}, visitor
         assert bool(client.get("/api/networks").json()) == (visitor == "owner"), visitor
 
 
@@ -615,5 +637,5 @@ async def test_handshake_by_role(data_dir):
 
 
 def test_world_has_something_of_everything(world):
-    for model in (Comment, Invite, Network, Version):
+    for model in (Comment, Invite, Job, Network, Version):
         assert model.objects.exists()

@@ -18,7 +18,7 @@ from channels.layers import get_channel_layer
 from django.conf import settings
 from django.db import transaction
 
-from webapp.jobs import jobrows
+from webapp.jobs import jobbook, jobrows
 from webapp.jobs.jobfiles import JobFolder, import_job, segmentation_job
 from webapp.jobs.learning import begin_where_due
 from webapp.jobs.runner import Runner
@@ -33,6 +33,7 @@ __all__ = [
     "project_created",
     "submit_import",
     "submit_segmentation",
+    "wake",
 ]
 
 logger = logging.getLogger(__name__)
@@ -47,26 +48,29 @@ def submit_import(scene: Scene, upload_path: Path, remove_source: bool = True) -
     """Have a received file made into ``scene``; the file goes afterwards, unless told otherwise."""
     folder = JobFolder(settings.DATA_DIR, import_job(scene.pk))
     folder.describe(source=str(upload_path), remove_source=remove_source, attempts=0)
-    _wake()
+    jobbook.ensure(scene)
+    wake()
 
 
 def submit_segmentation(segmentation: Segmentation) -> None:
     """Have a queued segmentation computed."""
     JobFolder(settings.DATA_DIR, segmentation_job(segmentation.pk)).describe(attempts=0)
+    jobbook.ensure(segmentation)
     jobrows.tell_segmentations(segmentation.scene_id)
-    _wake()
+    wake()
 
 
-def cancel(segmentation: Segmentation) -> bool:
+def cancel(segmentation: Segmentation, line: str = "") -> bool:
     """Stop a segmentation within a block and drop what it has written; False where it had ended already."""
     folder = JobFolder(settings.DATA_DIR, segmentation_job(segmentation.pk))
-    if not jobrows.cancel_segmentation(segmentation.pk):
+    if not jobrows.cancel_segmentation(segmentation.pk, line):
         return False
     folder.request_cancel()
     if not folder.is_claimed():
         # Nothing runs, so nobody will clear up later.
         jobrows.remove_store(segmentation.pk)
         folder.remove()
+    wake()  # somebody else's turn
     return True
 
 
@@ -75,7 +79,7 @@ def cancel_import(scene: Scene) -> None:
     folder = JobFolder(settings.DATA_DIR, import_job(scene.pk))
     if folder.path.is_dir():
         folder.request_cancel()
-        _wake()
+        wake()
 
 
 def project_created(project: Project) -> None:
@@ -130,7 +134,8 @@ async def _hear(runner: Runner) -> None:
             await asyncio.sleep(RETRY_S)
 
 
-def _wake() -> None:
+def wake() -> None:
+    """Have whoever carries the jobs look at them now."""
     if _runner is not None:
         _runner.wake()
     if settings.REDIS_URL:

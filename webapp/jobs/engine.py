@@ -12,6 +12,7 @@ import dask
 from distributed import Client, Future, KilledWorker, LocalCluster
 
 from webapp.jobs import tasks
+from webapp.jobs.capacity import Capacity
 
 __all__ = ["Ended", "Engine"]
 
@@ -19,10 +20,11 @@ logger = logging.getLogger(__name__)
 
 Ended = Callable[[str, str, Any], None]  # job, "done" | "killed" | "lost", the task's result
 
-# Segmenting uses every core by itself, so one at a time; imports go on beside it. Learning has a slot of its own, so that
-# no map waits for one: while both run, learning gives way (webapp/jobs/precedence.py).
+# Segmenting uses every core by itself, so one of each size at a time, of which the larger stand aside
+# (webapp/jobs/queueing.py, precedence.py); imports go on beside it. Learning has a slot of its own, so that no map waits for one.
 SEGMENTING, LEARNING = "SEGMENTING", "LEARNING"
-THREADS = 4
+SIZES = 3
+THREADS = 8  # that are a segmentation of each size, a training, two imports, a download, and one to spare
 
 _CONFIG = {
     # A worker's death is counted by the jobs themselves, which can then tell the user.
@@ -67,6 +69,13 @@ class Engine:
     def is_alive(self) -> bool:
         return self._client is not None and self._client.status == "running"
 
+    def capacity(self) -> Capacity:
+        """What the cluster can do at once: nothing while it has no worker."""
+        if self._client is None or self._cluster is not None:
+            return Capacity(1, THREADS)
+        threads = self._client.nthreads()
+        return Capacity(len(threads), sum(threads.values()))
+
     def start(self) -> None:
         """Start or reach the cluster.
 
@@ -84,7 +93,7 @@ class Engine:
                 host="127.0.0.1",
                 dashboard_address="127.0.0.1:0",
                 security=True,  # a temporary certificate: other users of this machine cannot submit code
-                resources={SEGMENTING: 1, LEARNING: 1},
+                resources={SEGMENTING: SIZES, LEARNING: 1},
                 local_directory=str(self._scratch),
                 preload=[tasks.__name__],
                 silence_logs=logging.ERROR,

@@ -6,6 +6,8 @@ too.
 - ``job.json`` what was asked, and how often it was begun; written by the server.
 - ``claim.json`` which server process looks after the job; touched while it lives.
 - ``cancel`` exists once somebody asked to stop; the worker looks per block.
+- ``yield`` exists once it is to make room for a smaller job, and to go on later.
+- ``order.json`` of a download: everything that is to be written.
 - ``wanted/<server>.json`` blocks that people look at through one server process, nearest first.
 
 Files need nothing but the data folder that servers and workers share anyway (the store lies there), survive
@@ -29,6 +31,7 @@ __all__ = [
     "SERVER",
     "Block",
     "JobFolder",
+    "export_job",
     "import_job",
     "is_running",
     "job_key",
@@ -40,6 +43,7 @@ Block = tuple[int, int, int]  # level, row, col
 
 WANTED_STALE_S = 60.0  # wishes that no server has confirmed for this long are those of a dead one
 CLAIM_STALE_S = 30.0  # the same for claims
+GONE = "gone"  # in the place of blocks: nobody looks through this server any more
 SERVER = uuid.uuid4().hex  # names this process
 
 
@@ -64,6 +68,27 @@ class JobFolder:
 
     def is_cancelled(self) -> bool:
         return (self.path / "cancel").exists()
+
+    def request_yield(self) -> None:
+        """Have the task end where it stands; what it has written is gone on from later."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "yield").touch()
+
+    def is_yielding(self) -> bool:
+        return (self.path / "yield").exists()
+
+    def has_yielded(self) -> None:
+        (self.path / "yield").unlink(missing_ok=True)
+
+    def put_order(self, order: dict[str, Any]) -> None:
+        """Write ``order.json``: what a download is to hold."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        _write_json(self.path / "order.json", order)
+
+    def order(self) -> dict[str, Any] | None:
+        """What :meth:`put_order` wrote; None where it did not (or its disk lost it)."""
+        content = _read_json(self.path / "order.json")
+        return content if isinstance(content, dict) else None
 
     def claim(self) -> bool | None:
         """Take the job for this process.
@@ -129,8 +154,8 @@ class JobFolder:
         pid = int(claim.get("pid", 0))
         return pid == os.getpid() or not is_running(pid)
 
-    def want(self, blocks: list[Block]) -> None:
-        """Say which blocks people look at through this process.
+    def want(self, blocks: list[Block], is_watched: bool = True) -> None:
+        """Say which blocks people look at through this process; nobody at all where not ``is_watched``.
 
         Again every few seconds, or it is forgotten.
         """
@@ -138,7 +163,18 @@ class JobFolder:
             return  # the job has ended
         folder = self.path / "wanted"
         folder.mkdir(exist_ok=True)
-        _write_json(folder / f"{SERVER}.json", blocks)
+        _write_json(folder / f"{SERVER}.json", blocks if is_watched else GONE)
+
+    def is_watched(self) -> bool:
+        """Whether somebody has its map before them, be it at no block yet."""
+        oldest = time.time() - WANTED_STALE_S
+        for path in (self.path / "wanted").glob("*.json"):
+            try:
+                if path.stat().st_mtime >= oldest and _read_json(path) != GONE:
+                    return True
+            except FileNotFoundError:
+                continue  # replaced just now
+        return False
 
     def wanted(self) -> list[Block]:
         """The wishes of all servers, taking turns, without repeats."""
@@ -183,8 +219,12 @@ def segmentation_job(segmentation_id: int) -> str:
     return f"segmentation-{segmentation_id}"
 
 
+def export_job(job_id: int) -> str:
+    return f"export-{job_id}"
+
+
 def job_key(job: str) -> tuple[str, int]:
-    """``"import"`` or ``"segmentation"``, and the row's number."""
+    """``"import"``, ``"segmentation"`` or ``"export"``, and the row's number."""
     kind, _, number = job.rpartition("-")
     return kind, int(number)
 
@@ -195,7 +235,7 @@ def jobs_on_disk(data_dir: str | Path) -> list[str]:
     if not folder.is_dir():
         return []
     return sorted(
-        path.name for path in folder.iterdir() if re.fullmatch(r"(import|segmentation)-\d+", path.name)
+        path.name for path in folder.iterdir() if re.fullmatch(r"(import|segmentation|export)-\d+", path.name)
     )
 
 

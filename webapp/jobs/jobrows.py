@@ -1,5 +1,7 @@
 """What jobs mean to the database: rows are the state of record, and whoever looks at them is told.
 
+Here alone a scene or segmentation and the job that people see of it change, both in one transaction.
+
 Every change is conditional on the state it starts from, so that two servers (or a job that ends while it is
 being cancelled) cannot overwrite each other.
 """
@@ -18,14 +20,20 @@ from django.utils import timezone
 
 from webapp.editing.adoption import adopt_first, drop_segmentation
 from webapp.errors import MissingError
+from webapp.jobs import jobbook
+from webapp.jobs.jobfiles import import_job, segmentation_job
 from webapp.jobs.learning import keep_network
 from webapp.live import broadcast
-from webapp.models import Project, Scene, Segmentation
+from webapp.models import Job, Project, Scene, Segmentation
 
 __all__ = [
     "ACTIVE",
+    "IMPORT_CANCELLED",
     "adopt_missed",
     "adopt_where_missing",
+    "begin_import",
+    "begin_segmentation",
+    "cancel_import",
     "cancel_segmentation",
     "fail_import",
     "fail_segmentation",
@@ -34,7 +42,11 @@ __all__ = [
     "import_progressed",
     "remove_store",
     "remove_store_unless_complete",
+    "retry_import",
+    "retry_segmentation",
     "segmentation_progressed",
+    "segmentation_waits",
+    "segmentation_yields",
     "start_project",
     "tell_progress",
     "tell_segmentations",
@@ -51,47 +63,119 @@ DEFAULT_PARAMETERS = {
     "seed": 0,
     "aoi": None,
 }
+IMPORT_CANCELLED = "The import was cancelled."
 ACTIVE = (Segmentation.State.QUEUED, Segmentation.State.RUNNING)
 
 
 # ---------------------------------------------------------------------------------------------------- imports
 
 
-def import_progressed(scene_id: int, progress: float) -> None:
-    Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(progress=progress)
+def begin_import(scene_id: int, message: str = "") -> None:
+    """It was handed to the engine."""
+    jobbook.began(import_job(scene_id), message)
+
+
+def import_progressed(scene_id: int, progress: float, left_s: float | None = None) -> None:
+    with transaction.atomic():
+        if Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(progress=progress):
+            jobbook.progressed(import_job(scene_id), "importing", progress, left_s)
 
 
 def finish_import(scene_id: int, info: dict[str, Any], size_bytes: int) -> bool:
     """Make the scene ready and start its projects; False where it was deleted meanwhile."""
-    done = Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(
-        state=Scene.State.READY,
-        progress=1.0,
-        message=" ".join(info.get("remarks", [])),
-        info=info,
-        size_bytes=size_bytes,
-    )
+    message = " ".join(info.get("remarks", []))
+    with transaction.atomic():
+        done = Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(
+            state=Scene.State.READY,
+            progress=1.0,
+            message=message,
+            info=info,
+            size_bytes=size_bytes,
+        )
+        if done:
+            jobbook.end(import_job(scene_id), Job.State.COMPLETE, message)
     return bool(done)
 
 
-def fail_import(scene_id: int, message: str) -> None:
-    """Say why there is no scene, and leave nothing of it on disk."""
-    scene = Scene.objects.filter(pk=scene_id).first()
-    Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(
-        state=Scene.State.FAILED, message=message, size_bytes=0
-    )
-    if scene is None or scene.state == Scene.State.IMPORTING:
+def fail_import(scene_id: int, message: str, kept_bytes: int = 0) -> None:
+    """Say why there is no scene, and leave nothing of it on disk but the received file, where it is kept for another try."""
+    _end_import(scene_id, message, Job.State.FAILED, kept_bytes)
+
+
+def cancel_import(scene_id: int, message: str, line: str = "", kept_bytes: int = 0) -> bool:
+    """Nobody wants it any more; False where it had ended."""
+    return _end_import(scene_id, message, Job.State.CANCELLED, kept_bytes, line)
+
+
+def _end_import(scene_id: int, message: str, state: str, kept_bytes: int, line: str = "") -> bool:
+    with transaction.atomic():
+        done = Scene.objects.filter(pk=scene_id, state=Scene.State.IMPORTING).update(
+            state=Scene.State.FAILED, message=message, size_bytes=kept_bytes
+        )
+        if done:
+            jobbook.end(import_job(scene_id), state, message, line)
+    if not Scene.objects.filter(pk=scene_id).exclude(state=Scene.State.FAILED).exists():
         shutil.rmtree(Path(settings.DATA_DIR) / "scenes" / str(scene_id), ignore_errors=True)
+    return bool(done)
+
+
+def retry_import(job: Job, line: str) -> bool:
+    """Have a scene that failed imported once more; False where it is in another state by now."""
+    with transaction.atomic():
+        done = Scene.objects.filter(pk=job.scene_id, state=Scene.State.FAILED).update(
+            state=Scene.State.IMPORTING, progress=0.0, message=""
+        )
+        return bool(done) and jobbook.requeue(job, line, (Job.State.FAILED, Job.State.CANCELLED))
 
 
 # ----------------------------------------------------------------------------------------------------
 # segmentations
 
 
-def segmentation_progressed(segmentation_id: int, **fields: Any) -> Segmentation | None:
+def begin_segmentation(segmentation_id: int, message: str = "") -> None:
+    """It was handed to the engine."""
+    with transaction.atomic():
+        Segmentation.objects.filter(pk=segmentation_id, state__in=ACTIVE).update(
+            state=Segmentation.State.RUNNING, started_at=timezone.now(), message=message
+        )
+        jobbook.began(segmentation_job(segmentation_id), message)
+
+
+def segmentation_waits(segmentation_id: int, message: str) -> None:
+    """Say what a waiting one waits for."""
+    waiting = Segmentation.objects.filter(pk=segmentation_id, state=Segmentation.State.QUEUED)
+    if waiting.exclude(message=message).update(message=message):
+        tell_progress(Segmentation.objects.get(pk=segmentation_id))
+
+
+def segmentation_yields(job: Job, line: str) -> bool:
+    """It has made room for a smaller one, and waits to go on; False where it was cancelled or deleted meanwhile."""
+    with transaction.atomic():
+        done = Segmentation.objects.filter(pk=job.segmentation_id, state__in=ACTIVE).update(
+            state=Segmentation.State.QUEUED, message=""
+        )
+        return bool(done) and jobbook.requeue(job, line, jobbook.ACTIVE)
+
+
+def retry_segmentation(job: Job, line: str) -> bool:
+    """Have one that failed or was cancelled computed once more; False where it is in another state by now."""
+    ended = (Segmentation.State.FAILED, Segmentation.State.CANCELLED)
+    with transaction.atomic():
+        done = Segmentation.objects.filter(pk=job.segmentation_id, state__in=ended).update(
+            state=Segmentation.State.QUEUED, stage="", progress=0.0, message="", finished_at=None
+        )
+        return bool(done) and jobbook.requeue(job, line, (Job.State.FAILED, Job.State.CANCELLED))
+
+
+def segmentation_progressed(
+    segmentation_id: int, left_s: float | None = None, **fields: Any
+) -> Segmentation | None:
     """Store how far a running segmentation is; None where it is not running any more."""
     running = Segmentation.objects.filter(pk=segmentation_id, state=Segmentation.State.RUNNING)
-    if not running.update(**fields):
-        return None
+    with transaction.atomic():
+        if not running.update(**fields):
+            return None
+        jobbook.progressed(segmentation_job(segmentation_id), fields["stage"], fields["progress"], left_s)
     return Segmentation.objects.filter(pk=segmentation_id).first()
 
 
@@ -119,6 +203,7 @@ def finish_segmentation(segmentation_id: int, result: dict[str, Any]) -> bool:
         if learned:
             segmentation.message = keep_network(segmentation, learned)
             segmentation.save(update_fields=["message"])
+        jobbook.end(segmentation_job(segmentation_id), Job.State.COMPLETE, segmentation.message)
     adopt_where_missing(segmentation)
     tell_progress(segmentation)
     tell_segmentations(segmentation.scene_id)
@@ -133,12 +218,15 @@ def fail_segmentation(segmentation_id: int, message: str) -> None:
     remove_store_unless_complete(segmentation_id)
 
 
-def cancel_segmentation(segmentation_id: int) -> bool:
-    """Mark it as cancelled; False where it had ended. Its store goes once nothing writes to it any more."""
-    return _end(segmentation_id, Segmentation.State.CANCELLED, "")
+def cancel_segmentation(segmentation_id: int, line: str = "") -> bool:
+    """Mark it as cancelled; False where it had ended. Its store goes once nothing writes to it any more.
+
+    ``line`` tells its log by whom.
+    """
+    return _end(segmentation_id, Segmentation.State.CANCELLED, "", line)
 
 
-def _end(segmentation_id: int, state: str, message: str) -> bool:
+def _end(segmentation_id: int, state: str, message: str, line: str = "") -> bool:
     with transaction.atomic():
         # Projects first, as everywhere: who locks in another order may end in a deadlock.
         adopted = Project.objects.select_for_update().filter(segmentation_id=segmentation_id).order_by("pk")
@@ -148,6 +236,7 @@ def _end(segmentation_id: int, state: str, message: str) -> bool:
         )
         if not ended:
             return False
+        jobbook.end(segmentation_job(segmentation_id), state, message, line)
         for project_id in projects:
             # Its blocks go, so the map goes back to waiting; the next segmentation is taken up as the first
             # was.

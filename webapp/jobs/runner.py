@@ -7,21 +7,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
-from django.utils import timezone
 
-from webapp.jobs import jobrows, learning, tasks
+from webapp.jobs import exporting, jobbook, jobrows, learning, queue_rows, tasks
 from webapp.jobs.engine import LEARNING, SEGMENTING, Engine
-from webapp.jobs.jobfiles import JobFolder, import_job, job_key, jobs_on_disk, segmentation_job
+from webapp.jobs.jobfiles import JobFolder, export_job, import_job, job_key, jobs_on_disk, segmentation_job
 from webapp.jobs.lease import Lease
 from webapp.jobs.precedence import learns
+from webapp.jobs.queue_rows import Wanted
+from webapp.jobs.runs import MAX_ATTEMPTS, Run, remark, seconds_left
 from webapp.live import broadcast
-from webapp.models import Network, Project, Scene, Segmentation
+from webapp.models import Job, Network, Project, Scene, Segmentation
 
 __all__ = ["MAX_ATTEMPTS", "Runner"]
 
@@ -31,35 +31,20 @@ POLL_S = 2.0  # between looks for new rows (submitting one wakes the thread at o
 RETRY_S = 10.0  # between tries to reach an engine that does not answer
 ROW_S = 0.5  # between two writes of a job's progress to its row
 STATISTICS_S = 5.0  # between two hints that counts grew
-MAX_ATTEMPTS = 3  # a job whose worker or server died this often is given up
 
 KILLED = (
     "It was given up: what computed it was stopped {attempts} times, most likely for lack of memory. "
     "Use fewer bands or a smaller area of interest, or a machine with more memory."
 )
+STOPPED = "What computed it was stopped (attempt {attempt} of {most}); it goes on from what is written."
 NETWORK_GONE = "The network that it was to use is gone; start it again with another one."
-
-
-@dataclass
-class _Run:
-    """A job that this process looks after."""
-
-    folder: JobFolder
-    attempt: int
-    learns: bool
-    stage: str = ""
-    row_at: float = 0.0
-    statistics_at: float = 0.0
-    # Time and progress at the first block, to tell how long it takes.
-    began: tuple[float, float] | None = None
-    waiting: dict[str, Any] = field(default_factory=dict)  # of the row, not written yet
 
 
 class Runner:
     def __init__(self, project_created: Callable[[Project], None]) -> None:
         self._project_created = project_created
         self._inbox: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, Run] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="jobs", daemon=True)
         self._engine: Engine | None = None
@@ -171,7 +156,8 @@ class Runner:
             for row in Segmentation.objects.filter(state__in=jobrows.ACTIVE).select_related("scene")
         }
         importing = {import_job(row.pk): row for row in Scene.objects.filter(state=Scene.State.IMPORTING)}
-        wanted: dict[str, Segmentation | Scene] = {**importing, **active}
+        exports = Job.objects.filter(kind=Job.Kind.EXPORT, state__in=jobbook.ACTIVE).select_related("owner")
+        wanted: dict[str, Wanted] = {**importing, **active, **{export_job(row.pk): row for row in exports}}
         for job, run in self._runs.items():
             run.folder.keep_claim()
             if run.waiting:
@@ -179,35 +165,43 @@ class Runner:
                 run.waiting = {}
             if job not in wanted:
                 run.folder.request_cancel()  # deleted or cancelled while it ran
-        # Oldest first: rows are numbered as they come. What the server learns by itself comes after what somebody asked
-        # for, and one learns at a time: else they would take all threads of a cluster that has few.
-        for job, row in sorted(wanted.items(), key=lambda item: (_is_automatic(item[1]), job_key(item[0]))):
-            must_wait = _learns(row) and any(run.learns for run in self._runs.values())
-            if job not in self._runs and not must_wait:
-                self._try(job, lambda job=job, row=row: self._begin(job, row))
+        if self._engine is not None:
+            line = queue_rows.Line(wanted, self._engine.capacity())
+            while (begun := line.next(self._runs)) is not None:
+                self._try(begun, lambda job=begun: self._begin(job, wanted[job]))
+            if (large := line.who_yields(self._runs)) is not None:
+                self._runs[large].folder.request_yield()
+            line.tell(self._runs)
         jobrows.adopt_missed()
+        exporting.remove_expired()
         self._sweep(wanted)
 
-    def _begin(self, job: str, row: Segmentation | Scene) -> None:
+    def _begin(self, job: str, row: Wanted) -> None:
         folder = JobFolder(settings.DATA_DIR, job)
-        if isinstance(row, Scene) and not folder.description():
-            return  # imported by a command of its own, or still being received
         took_over = folder.claim()
         if took_over is None:
             return  # another server has it
         description = folder.description()
         attempt = int(description.get("attempts", 0)) + int(took_over)
         folder.describe(**{**description, "attempts": attempt})
-        self._runs[job] = _Run(folder, attempt, _learns(row))
+        folder.has_yielded()
+        self._runs[job] = Run(folder, attempt, int(description.get("begun", 0)))
+        if took_over:
+            jobbook.note_all(job, "The server that looked after it has ended; another one goes on with it.")
         if attempt >= MAX_ATTEMPTS:
             self._failed(job, KILLED.format(attempts=attempt))
             return
         self._submit(job, row, attempt)
 
-    def _submit(self, job: str, row: Segmentation | Scene, attempt: int) -> None:
+    def _submit(self, job: str, row: Wanted, attempt: int) -> None:
         if self._engine is None:
             raise RuntimeError("a job was begun before the engine")
         data_dir = str(settings.DATA_DIR)
+        attempt += self._runs[job].begun
+        if isinstance(row, Job):
+            jobbook.began(job, remark(self._runs[job].attempt))
+            self._engine.submit(job, attempt, tasks.run_export, data_dir, job, *exporting.file_and_room(row))
+            return
         if isinstance(row, Scene):
             limits = {
                 "max_file_bytes": settings.MAX_UPLOAD_BYTES,
@@ -215,13 +209,12 @@ class Runner:
                 "max_bands": settings.MAX_BANDS,
             }
             source = self._runs[job].folder.description()["source"]
+            jobrows.begin_import(row.pk, remark(self._runs[job].attempt))
             self._engine.submit(
                 job, attempt, tasks.run_ingest, data_dir, job, source, str(row.folder), limits
             )
             return
-        Segmentation.objects.filter(pk=row.pk, state__in=jobrows.ACTIVE).update(
-            state=Segmentation.State.RUNNING, started_at=timezone.now(), message=_remark(attempt)
-        )
+        jobrows.begin_segmentation(row.pk, remark(self._runs[job].attempt))
         row.refresh_from_db()
         jobrows.tell_progress(row)
         # Rows of servers that knew no learning name no mode.
@@ -254,10 +247,18 @@ class Runner:
             return  # of another server's job, on a shared scheduler
         kind, number = job_key(event["job"])
         now = time.monotonic()
-        if kind == "import":
+        if "began_on" in event:
+            jobbook.worker_began(event["job"], event["began_on"])
+            return
+        if kind != "segmentation":
+            run.began = run.began or (now, event["progress"])
             if now - run.row_at >= ROW_S:
                 run.row_at = now
-                jobrows.import_progressed(number, event["progress"])
+                left_s = seconds_left(run, event["progress"], now)
+                if kind == "import":
+                    jobrows.import_progressed(number, event["progress"], left_s)
+                else:
+                    jobbook.progressed(event["job"], event["stage"], event["progress"], left_s)
             return
         ready = event.get("ready")
         is_news = bool(ready) or event["stage"] != run.stage
@@ -265,6 +266,8 @@ class Runner:
         run.waiting.update(stage=event["stage"], progress=event["progress"], **(ready or {}))
         if event["blocks"] and run.began is None:
             run.began = (now, event["progress"])
+        left_s = seconds_left(run, event["progress"], now)
+        run.waiting["left_s"] = (event.get("training") or {}).get("left_s") or left_s
         if is_news or now - run.row_at >= ROW_S:
             run.row_at = now
             row = jobrows.segmentation_progressed(number, **run.waiting)
@@ -279,7 +282,7 @@ class Runner:
         if ready:
             jobrows.adopt_where_missing(row)
             jobrows.tell_segmentations(row.scene_id)
-        left_s = _seconds_left(run, event["progress"], now)
+        jobbook.note_course(event["job"], event.get("course"))
         jobrows.tell_progress(row, left_s, event["blocks"], event.get("training"))
         if event["blocks"] and now - run.statistics_at >= STATISTICS_S:
             run.statistics_at = now
@@ -299,7 +302,9 @@ class Runner:
         if result["outcome"] == "finished":
             self._try(job, lambda: self._finished(job, result))
         elif result["outcome"] == "failed":
-            self._failed(job, result["message"])
+            self._failed(job, result["message"], is_final="traceback" not in result)
+        elif result["outcome"] == "yielded":
+            self._try(job, lambda: self._yielded(job, run))
         else:
             self._cancelled(job)
 
@@ -313,7 +318,7 @@ class Runner:
             logger.exception("job %s could not be carried on", job)
             self._failed(job, tasks.UNFORESEEN)
 
-    def _again(self, job: str, run: _Run, status: str) -> None:
+    def _again(self, job: str, run: Run, status: str) -> None:
         """A worker died, or the engine lost the task: begin anew, but not for ever."""
         logger.warning("job %s was %s on attempt %d", job, status, run.attempt + 1)
         run.attempt += 1
@@ -321,9 +326,12 @@ class Runner:
         if run.attempt >= MAX_ATTEMPTS:
             self._failed(job, KILLED.format(attempts=run.attempt))
             return
+        jobbook.note_all(job, STOPPED.format(attempt=run.attempt, most=MAX_ATTEMPTS))
         kind, number = job_key(job)
-        row: Segmentation | Scene | None
-        if kind == "import":
+        row: Wanted | None
+        if kind == "export":
+            row = jobbook.rows_of(job).filter(state__in=jobbook.ACTIVE).first()
+        elif kind == "import":
             row = Scene.objects.filter(pk=number, state=Scene.State.IMPORTING).first()
         else:
             row = (
@@ -338,7 +346,12 @@ class Runner:
 
     def _finished(self, job: str, result: dict[str, Any]) -> None:
         kind, number = job_key(job)
-        if kind == "import":
+        if kind == "export":
+            if exporting.finish(job, result["size_bytes"]):
+                self._forget(job)
+            else:
+                self._cancelled(job)
+        elif kind == "import":
             if not jobrows.finish_import(number, result["info"], result["size_bytes"]):
                 self._cancelled(job)
                 return
@@ -359,10 +372,29 @@ class Runner:
             jobrows.tell_segmentations(begun.scene_id)
             self.wake()
 
-    def _failed(self, job: str, message: str) -> None:
+    def _yielded(self, job: str, run: Run) -> None:
+        """It has made room for a smaller one: it waits until there is room again."""
+        del self._runs[job]
+        row = jobbook.rows_of(job).first()
+        if row is None or not jobrows.segmentation_yields(row, "It made room for a smaller job."):
+            self._cancelled(job)
+            return
+        run.folder.has_yielded()
+        begun = run.begun + run.attempt + 1
+        run.folder.describe(**{**run.folder.description(), "attempts": 0, "begun": begun})
+        run.folder.release_claim()
+        self.wake()
+
+    def _failed(self, job: str, message: str, is_final: bool = False) -> None:
+        """Tell why; where another try ``is_final``ly makes no sense, the received file goes, too."""
         kind, number = job_key(job)
-        if kind == "import":
-            jobrows.fail_import(number, message)
+        if kind == "export":
+            exporting.end(job, Job.State.FAILED, message)
+        elif kind == "import":
+            kept = 0 if is_final else exporting.size_of_source(job)
+            jobrows.fail_import(number, message, kept)
+            self._forget(job, keeps_source=kept > 0)
+            return
         else:
             jobrows.fail_segmentation(number, message)
         self._forget(job)
@@ -370,18 +402,26 @@ class Runner:
     def _cancelled(self, job: str) -> None:
         """Nobody wants it any more: clear up what it has written."""
         kind, number = job_key(job)
-        if kind == "import":
-            jobrows.fail_import(number, "The import was cancelled.")
+        if kind == "export":
+            exporting.end(job, Job.State.CANCELLED)
+        elif kind == "import":
+            jobrows.cancel_import(number, jobrows.IMPORT_CANCELLED)
+            self._forget(job, keeps_source=Scene.objects.filter(pk=number).exists())
+            return
         else:
             jobrows.cancel_segmentation(number)
             jobrows.remove_store_unless_complete(number)
         self._forget(job)
 
-    def _forget(self, job: str) -> None:
+    def _forget(self, job: str, keeps_source: bool = False) -> None:
         self._runs.pop(job, None)
-        JobFolder(settings.DATA_DIR, job).clear_up()
+        folder = JobFolder(settings.DATA_DIR, job)
+        if keeps_source:
+            folder.remove()  # the file waits for another try until the sweep finds it abandoned
+        else:
+            folder.clear_up()
 
-    def _sweep(self, wanted: dict[str, Segmentation | Scene]) -> None:
+    def _sweep(self, wanted: dict[str, Wanted]) -> None:
         """Clear up after jobs that ended while no server was there to do it."""
         for job in jobs_on_disk(settings.DATA_DIR):
             folder = JobFolder(settings.DATA_DIR, job)
@@ -396,28 +436,3 @@ class Runner:
             ):
                 jobrows.remove_store(number)
             folder.clear_up()
-
-
-def _learns(row: Segmentation | Scene) -> bool:
-    return isinstance(row, Segmentation) and learns(row.parameters)
-
-
-def _is_automatic(row: Segmentation | Scene) -> bool:
-    return isinstance(row, Segmentation) and row.automatic
-
-
-def _remark(attempt: int) -> str:
-    return (
-        ""
-        if attempt == 0
-        else f"It was stopped before it was done; this is attempt {attempt + 1} of {MAX_ATTEMPTS}."
-    )
-
-
-def _seconds_left(run: _Run, progress: float, now: float) -> float | None:
-    if run.began is None:
-        return None
-    began, before = run.began
-    if progress - before < 0.01 or now <= began:
-        return None
-    return round((now - began) * (1.0 - progress) / (progress - before), 1)

@@ -12,6 +12,7 @@ import errno
 import importlib
 import math
 import os
+import platform
 import shutil
 import signal
 import threading
@@ -23,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from distributed import Worker, get_worker
 
-from webapp.jobs.jobfiles import JobFolder
-from webapp.jobs.precedence import Precedence, learns
+from webapp.jobs.export_order import ExportOrder
+from webapp.jobs.jobfiles import Block, JobFolder
+from webapp.jobs.precedence import Precedence, Turn, learns, rank_of
 
 __all__ = [
     "NETWORK_FILE",
@@ -32,6 +34,7 @@ __all__ = [
     "UNFORESEEN",
     "Course",
     "describe_training",
+    "run_export",
     "run_ingest",
     "run_segment",
     "warm_up",
@@ -41,8 +44,9 @@ TOPIC = "clusternet"
 GIVES_WAY = 10  # of the 19 steps by which a process can step back
 UNFORESEEN = "It failed for a reason that the server did not foresee; its log tells more."
 REPORT_S = 0.25  # between two events of a job
+PATIENCE_S = 20.0  # for which a segmentation stands aside before it goes on for a block
 NETWORK_FILE = "network.safetensors"  # in the store of a segmentation with learned features
-_precedence = Precedence()  # of maps that somebody waits for over learning, in this process
+_precedence = Precedence()  # of small maps over large ones, and of all over learning, in this process
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the server need not wait for it
     from segmentation.learning.training import TrainingProgress
@@ -102,6 +106,10 @@ class Reporter:
         self._stage = ""
         self._sent_at = 0.0
 
+    def begun(self) -> None:
+        """Say where it runs (not as "worker", where Dask puts its own address)."""
+        self._send(TOPIC, {"job": self._job, "began_on": f"{platform.node()}, process {os.getpid()}"})
+
     def report(
         self,
         stage: str,
@@ -143,11 +151,21 @@ def run_segment(
     folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
     is_patient = learns(parameters)
+    area_px = size[0] * size[1]
+    turn = Turn(rank_of(area_px, folder.is_watched()))
+    has_yielded = False
+
+    def must_stop() -> bool:
+        return folder.is_cancelled() or folder.is_yielding()
 
     def is_cancelled() -> bool:
+        nonlocal has_yielded
         if is_patient:
-            _precedence.give_way(folder.is_cancelled)
-        return folder.is_cancelled()
+            _precedence.give_way(must_stop)
+        else:
+            _precedence.give_way(must_stop, turn.rank, PATIENCE_S)
+        has_yielded = folder.is_yielding() and not folder.is_cancelled()
+        return has_yielded or folder.is_cancelled()
 
     def work() -> Result:
         from segmentation import Progress, open_segmentation, segment
@@ -158,17 +176,26 @@ def run_segment(
         sampled_px = sum(window.height * window.width for window in windows)
         course = Course(sampled_px, height * width, parameters.get("train_seconds", 0.0))
         is_ready = False
+        wishes: list[Block] = []
+
+        def wanted() -> list[Block]:
+            nonlocal wishes
+            wishes = folder.wanted()
+            return wishes
 
         def on_progress(event: Progress) -> None:
             nonlocal is_ready
             share = course.progress(event.stage, event.done, event.total)
+            if event.block is not None:
+                turn.rank = rank_of(area_px, _is_under(event.block, wishes))
             if event.training is not None:
                 reporter.report(event.stage, share, training=describe_training(event.training))
             elif event.stage == "leaves" and not is_ready:
                 is_ready = True
                 begun = open_segmentation(store)
                 ready = {"n_leaves": begun.n_leaves, "device": begun.device}
-                reporter.report(event.stage, share, event.block, at_once=True, ready=ready)
+                done = {"done": event.done, "total": event.total}
+                reporter.report(event.stage, share, event.block, at_once=True, ready=ready, course=done)
             else:
                 reporter.report(event.stage, share, event.block)
 
@@ -178,7 +205,7 @@ def run_segment(
             **parameters,
             progress=on_progress,
             cancelled=is_cancelled,
-            wanted=folder.wanted,
+            wanted=wanted,
         )
         return {
             "n_leaves": result.n_leaves,
@@ -187,11 +214,20 @@ def run_segment(
             "learned": _learned(Path(store)),
         }
 
-    with contextlib.nullcontext() if is_patient else _precedence.first():
+    reporter.begun()
+    with contextlib.nullcontext() if is_patient else _precedence.goes(turn):
         result = _outcome(folder, work)
+    if result["outcome"] == "cancelled" and has_yielded:
+        return {"outcome": "yielded"}  # what was written is gone on from
     if result["outcome"] != "finished":
         shutil.rmtree(store, ignore_errors=True)
     return result
+
+
+def _is_under(block: tuple[int, int], wishes: list[Block]) -> bool:
+    """Whether a block of level 0 is part of what somebody looks at."""
+    row, col = block
+    return any((row >> level, col >> level) == (r, c) for level, r, c in wishes)
 
 
 def describe_training(training: TrainingProgress) -> dict[str, Any]:
@@ -217,6 +253,7 @@ def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[s
     """Turn a received file into the scene in ``folder``."""
     job_folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
+    reporter.begun()
 
     def work() -> Result:
         from segmentation.rasters.cog import Limits, ingest
@@ -231,6 +268,39 @@ def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[s
         return {"info": info.as_dict(), "size_bytes": _folder_size(Path(folder))}
 
     return _outcome(job_folder, work)
+
+
+def run_export(data_dir: str, job: str, path: str, most_bytes: int) -> Result:
+    """Write a download, as the job's order tells, to ``path``; no more than ``most_bytes``."""
+    folder = JobFolder(data_dir, job)
+    reporter = Reporter(job, get_worker().log_event)
+    reporter.begun()
+
+    def work() -> Result:
+        from segmentation.drafts import drafts
+        from segmentation.errors import InvalidArgumentError
+
+        content = folder.order()
+        if content is None:
+            raise InvalidArgumentError(
+                "What was to be written is gone from the server's disk; prepare it again."
+            )
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        size = 0
+        chunks = ExportOrder.of(content).chunks(
+            progress=lambda share: reporter.report("writing", share), cancelled=folder.is_cancelled
+        )
+        with drafts(Path(path)) as (draft,), draft.open("wb") as file:
+            for chunk in chunks:
+                size += file.write(chunk.encode())
+                if size > most_bytes:
+                    raise InvalidArgumentError(
+                        f"The file is larger than the {most_bytes / 1e6:,.0f} MB of storage that you have left; delete a "
+                        "scene that you no longer need, or set an area of interest."
+                    )
+        return {"size_bytes": size}
+
+    return _outcome(folder, work)
 
 
 def dask_setup(worker: Worker) -> None:

@@ -366,6 +366,8 @@ class ProjectConsumer(AsyncWebsocketConsumer):
             self.stream.look_again()
             if self.stream.segmentation:
                 await sync_to_async(viewports.tell, thread_sensitive=False)(self.stream.segmentation)
+            else:
+                await in_database(viewports.watch)(self.room.scene_id)
 
     async def _use_leaves(self) -> None:
         self.splitter.use_leaves(await in_database(readings.leaves)(self.user, self.project_id))

@@ -37,6 +37,7 @@ class Room:
     """One project at one process."""
 
     def __init__(self, project_id: int, scene_id: int) -> None:
+        self.scene_id = scene_id
         self.project_id = project_id
         self.feed = Feed(project_id)
         self.presence = Presence(project_id)

@@ -8,9 +8,11 @@ from itertools import zip_longest
 from django.conf import settings
 
 from webapp.jobs.jobfiles import Block, JobFolder, segmentation_job
+from webapp.models import Segmentation
 
 __all__ = ["Viewports", "viewports"]
 
+ACTIVE = (Segmentation.State.QUEUED, Segmentation.State.RUNNING)
 MAX_FORWARDED = 512  # blocks told to a job; more than that is no order any more
 
 
@@ -48,7 +50,17 @@ class Viewports:
 
         Repeated every few seconds by the sockets.
         """
-        JobFolder(settings.DATA_DIR, segmentation_job(segmentation)).want(self.merged(segmentation))
+        with self._lock:
+            is_watched = any(wanted == segmentation for wanted, _ in self._wishes.values())
+        JobFolder(settings.DATA_DIR, segmentation_job(segmentation)).want(
+            self.merged(segmentation), is_watched
+        )
+
+    def watch(self, scene_id: int) -> None:
+        """Tell the scene's segmentations that somebody waits for its first map, so that they come sooner in the queue."""
+        active = Segmentation.objects.filter(scene=scene_id, state__in=ACTIVE)
+        for segmentation in active.values_list("pk", flat=True):
+            JobFolder(settings.DATA_DIR, segmentation_job(segmentation)).want(self.merged(segmentation))
 
 
 viewports = Viewports()

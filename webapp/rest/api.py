@@ -30,6 +30,7 @@ from webapp.permissions import (
 )
 from webapp.rest.example_api import router as example_router
 from webapp.rest.history_api import router as history_router
+from webapp.rest.job_api import router as job_router
 from webapp.rest.member_api import router as member_router
 from webapp.rest.network_api import router as network_router
 from webapp.rest.note_api import router as note_router
@@ -195,3 +196,4 @@ api.add_router("", member_router)
 api.add_router("", override_router)
 api.add_router("", history_router)
 api.add_router("", note_router)
+api.add_router("", job_router)

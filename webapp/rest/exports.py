@@ -26,7 +26,7 @@ from webapp.errors import ConflictError, LimitError
 from webapp.models import Segmentation
 from webapp.permissions import require_project
 
-__all__ = ["Order", "download", "prepare"]
+__all__ = ["Order", "completed_table", "download", "prepare"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ _END = object()
 class Order:
     """What is to be exported, read from the database at one moment."""
 
+    project: int
     leaves: LeavesKey
     overrides: OverridesKey
     shown: Table  # class that each drawn one shows as
@@ -68,6 +69,7 @@ def prepare(user: User, project_id: int) -> Order:
         )
     state = load_state(project)
     return Order(
+        project.pk,
         leaves_key(project),
         overrides_key(project, state.overrides),
         class_lookup(state.classes.values()),
@@ -144,7 +146,7 @@ class _Body:
 def _chunks(order: Order, has_left: threading.Event) -> Iterator[str]:
     store = open_leaves(order.leaves)
     legend = {label.number: ClassStyle(label.name, label.color) for label in order.classes}
-    table, about = _completed(order)
+    table, about = completed_table(order)
     overrides = open_overrides(order.overrides) if order.overrides.layers else None
     source = class_source(store, store.from_ids(table), order.aoi, overrides, order.shown)
     return geojson_chunks(
@@ -152,7 +154,7 @@ def _chunks(order: Order, has_left: threading.Event) -> Iterator[str]:
     )
 
 
-def _completed(order: Order) -> tuple[Table, dict[str, Any]]:
+def completed_table(order: Order) -> tuple[Table, dict[str, Any]]:
     """The table that the map shows, and what the file says of it."""
     if order.completion is None:
         return order.table, {"completion": None}

@@ -42,7 +42,7 @@ from webapp.permissions import (
 )
 from webapp.rest import exports, segmentation_numbers
 
-__all__ = ["router"]
+__all__ = ["check_room", "router"]
 
 router = Router(tags=["segmentations"])
 
@@ -79,7 +79,7 @@ def start_segmentation(request: HttpRequest, scene_id: int, payload: Segmentatio
     scene = require_scene(request.user, scene_id)
     require_compute(request.user, scene)
     parameters = _checked(payload, scene, request.user)
-    _check_room(request.user, scene)
+    check_room(request.user, scene)
     with transaction.atomic():
         segmentation = Segmentation.objects.create(
             scene=scene, created_by=request.user, parameters=parameters
@@ -97,7 +97,7 @@ def get_segmentation(request: HttpRequest, segmentation_id: int) -> dict[str, An
 def cancel_segmentation(request: HttpRequest, segmentation_id: int) -> dict[str, Any]:
     segmentation = require_segmentation(request.user, segmentation_id)
     require_compute(request.user, segmentation.scene)
-    if not door.cancel(segmentation):
+    if not door.cancel(segmentation, f"Cancelled by {request.user.username}."):
         segmentation.refresh_from_db()
         raise ConflictError(
             f"Segmentation {segmentation_id} is {segmentation.state}; there is nothing to cancel."
@@ -134,7 +134,7 @@ def delete_segmentation(request: HttpRequest, segmentation_id: int, force: bool 
     return Status(204, None)
 
 
-def _check_room(user: Visitor, scene: Scene) -> None:
+def check_room(user: Visitor, scene: Scene) -> None:
     """Whether the scene's owner, who pays, has room for one more."""
     is_own = scene.owner_id == user.pk
     try:

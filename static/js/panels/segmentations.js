@@ -21,6 +21,15 @@ function describe(segmentation) {
     return [parts.join(" · "), segmentation.message].filter(Boolean).join(". ");
 }
 
+/** The job that made it, with its log. */
+const logLink = ({ id }) => el("a", { href: `/jobs/?segmentation=${id}`, class: "segmentation-log", "data-testid": "segmentation-log", "aria-label": "Log of the segmentation" }, "Log");
+
+function progressBar({ state, progress }) {
+    const bar = el("progress", { max: 1, "aria-label": "Progress of the segmentation", "data-testid": "segmentation-progress" });
+    bar.value = state === "queued" ? 0 : progress;
+    return bar;
+}
+
 const positive = (input) => (input.value === "" ? null : Number(input.value));
 
 const chosenBands = (dialog) => [...dialog.querySelectorAll("input[name=band]:checked")].map((box) => Number(box.value));
@@ -76,6 +85,12 @@ export function segmentationsPanel(state, commands) {
         await attempt(() => api.del(`/api/segmentations/${segmentation.id}${adopted ? "?force=1" : ""}`));
     }
 
+    async function retry(segmentation) {
+        const { jobs } = await api.get(`/api/jobs?segmentation=${segmentation.id}`);
+        if (!jobs.length) throw new Error("Nothing is known of how it was made; start a new segmentation instead.");
+        await api.post(`/api/jobs/${jobs[0].id}/retry`);
+    }
+
     function buttons(segmentation) {
         const small = (testId, text, onclick, extra = "") =>
             el("button", { type: "button", class: `button small ${extra}`, "data-testid": testId, onclick }, text);
@@ -84,7 +99,10 @@ export function segmentationsPanel(state, commands) {
             return [small("segmentation-cancel", "Cancel", cancel, "quiet")];
         }
         const trash = el("button", { type: "button", class: "row-tool", "data-testid": "segmentation-delete", title: "Delete", "aria-label": "Delete the segmentation", onclick: () => remove(segmentation) }, icon("trash"));
-        if (segmentation.state !== "complete" || segmentation.id === state.segmentation?.id) return [trash];
+        if (segmentation.state !== "complete") {
+            return [small("segmentation-retry", "Try again", () => attempt(() => retry(segmentation))), trash];
+        }
+        if (segmentation.id === state.segmentation?.id) return [trash];
         return [small("segmentation-adopt", "Adopt", () => commands.adopt(segmentation.id)), trash];
     }
 
@@ -98,7 +116,8 @@ export function segmentationsPanel(state, commands) {
                 "div",
                 { class: "segmentation-facts" },
                 el("div", { class: "segmentation-title" }, made, adopted ? el("span", { class: "badge" }, "shown") : null),
-                el("div", { class: "hint" }, describe(segmentation)),
+                el("div", { class: "hint" }, describe(segmentation), " · ", logLink(segmentation)),
+                isActive(segmentation) ? progressBar(segmentation) : null,
             ),
             el("div", { class: "segmentation-tools" }, ...buttons(segmentation)),
         );

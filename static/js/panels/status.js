@@ -35,6 +35,7 @@ function trainingParts({ loss, balance }, whole) {
 
 /** "Clustering the scene · 42% · 3 min left"; with `whole` all that is known of a training */
 export function progressText(segmentation, whole = false) {
+    if (segmentation.state === "queued" && segmentation.message) return `Waiting. ${segmentation.message}`;
     if (segmentation.state === "queued") return learns(segmentation) ? "Learning better features: waiting" : "Waiting for a free worker";
     const parts = [STAGES[segmentation.stage] ?? "Starting", `${Math.floor(segmentation.progress * 100)}%`];
     const { training } = segmentation;

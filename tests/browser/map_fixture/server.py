@@ -45,6 +45,7 @@ COMPUTE_S = 0.25  # between two finished blocks of project 4
 
 urlpatterns = [
     url_path("projects/", lambda request: HttpResponse(), name="projects"),
+    url_path("jobs/", lambda request: HttpResponse(), name="jobs"),
     url_path("accounts/logout/", lambda request: HttpResponse(), name="logout"),
     url_path("accounts/", lambda request: HttpResponse(), name="account"),
 ]
@@ -94,6 +95,7 @@ def page(number: int) -> bytes:
     config = {
         "projectId": number,
         "sceneId": number,
+        "prepareFromPx": 25_000_000,
         "wsPath": f"/ws/projects/{number}/",
         "tileUrl": f"/tiles/{number}/{{z}}/{{x}}/{{y}}",
         "basemap": None,

@@ -209,12 +209,15 @@ def test_network_is_handed_over_as_a_file(work, engine, project):
     parameters = {"mode": "fast", "network": network.pk, "network_name": "town"}
     with_it = Segmentation.objects.create(scene=project.scene, parameters=parameters)
     work._look()
+    finish(work, first_of(project))
+    work._look()
     assert engine.submitted[-1][3][4] == {"mode": "fast", "network": str(network.path)}
     network.path.unlink()
+    finish(work, with_it)
     without = Segmentation.objects.create(scene=project.scene, parameters=parameters)
     work._look()
     assert (state_of(without), without.message) == ("failed", NETWORK_GONE)
-    assert state_of(with_it) == "running"
+    assert state_of(with_it) == "complete"
 
 
 # ---------------------------------------------------------------------------------------------------- told

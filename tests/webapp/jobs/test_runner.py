@@ -11,6 +11,8 @@ from django.db import OperationalError
 from tests.webapp import scenario
 from webapp.editing.snapshots import load_state
 from webapp.jobs import door, runner, tasks
+from webapp.jobs.capacity import Capacity
+from webapp.jobs.engine import THREADS
 from webapp.jobs.jobfiles import JobFolder, import_job, segmentation_job
 from webapp.jobs.runner import MAX_ATTEMPTS, Runner
 from webapp.live import broadcast
@@ -25,6 +27,10 @@ class NotingEngine:
     def __init__(self):
         self.submitted = []
         self.is_alive = True
+        self.room = Capacity(1, THREADS)
+
+    def capacity(self):
+        return self.room
 
     def submit(self, job, attempt, task, *args, slot=""):
         self.submitted.append((job, attempt, task, args))
@@ -320,7 +326,7 @@ def test_looks_are_taken_between_events_that_never_cease(work, engine, queued, m
     work._inbox.put(("event", {"job": "segmentation-999"}))
     work._turn()
     assert len(engine.submitted) == 1
-    Segmentation.objects.create(scene=queued.scene)  # by another process
+    Segmentation.objects.create(scene=queued.scene, parameters={"mode": "best"})  # by another process
     for _ in range(9):
         work._inbox.put(("event", {"job": "segmentation-999"}))
         work._turn()

@@ -166,6 +166,7 @@ def test_pages_carry_what_their_scripts_need(signed_in, make_project, settings):
     assert page.context["config"] == {
         "projectId": project.pk,
         "sceneId": project.scene_id,
+        "prepareFromPx": settings.EXPORT_JOB_PIXELS,
         "wsPath": f"/ws/projects/{project.pk}/",
         "tileUrl": f"/tiles/{project.scene_id}/{{z}}/{{x}}/{{y}}",
         "basemap": {"url": settings.BASEMAP_URL, "attribution": ""},
