@@ -33,6 +33,7 @@ from segmentation.objects import ObjectPath, StorePath, store_path
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
+from segmentation.rasters.remote import RemoteImage
 from segmentation.rasters.scene import Scene, open_scene
 from segmentation.rasters.windows import BLOCK, Window, n_levels
 from segmentation.running import choose_device, one_thread_each, read_codebook
@@ -66,7 +67,7 @@ class Progress:
 
 
 def segment(
-    image: str | Path,
+    image: str | Path | RemoteImage,
     store: str | Path | ObjectPath,
     *,
     seed: int = 0,
@@ -88,7 +89,7 @@ def segment(
 
     Parameters
     ----------
-    image : path
+    image : path or RemoteImage
         GeoTIFF, COG, JPEG 2000, PNG or JPEG.
     store : path or URL
         Folder of the Zarr group to write, or its place in object storage (s3://bucket/prefix). An incomplete one made
@@ -321,7 +322,7 @@ class _Run:
                 "n_leaves": n,
                 "n_bands": self.reader.n_bands,
                 "device": self.device,
-                "image": str(Path(self.scene.path).resolve()),
+                "image": str(self.scene.path),
                 "parameters": self.parameters,
                 "transform": list(self.scene.transform)[:6],
                 "crs": None if crs is None else crs.to_wkt(),

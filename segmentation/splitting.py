@@ -20,6 +20,7 @@ from segmentation.blockwork import leaf_sums
 from segmentation.clustering.kmeans import find_centroids
 from segmentation.errors import CancelledError, InvalidArgumentError
 from segmentation.objects import StorePath, remove_tree, store_path
+from segmentation.rasters.remote import RemoteImage
 from segmentation.rasters.scene import open_scene
 from segmentation.rasters.windows import BLOCK
 from segmentation.running import one_thread_each
@@ -59,7 +60,7 @@ def split_leaf(
     first: int,
     n: int = 2,
     groups: Sequence[Sequence[Pixel]] | None = None,
-    image: str | Path | None = None,
+    image: str | Path | RemoteImage | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Callable[[float], None] | None = None,

@@ -19,6 +19,8 @@ for _name in (
     "REDIS_URL",
     "BASEMAP_URL",
     "LEARNING_SECONDS",
+    "IMAGERY_HOSTS",
+    "IMAGERY_BUCKETS",
 ):
     os.environ.pop(_name, None)
 # `python -m tests.servers` starts real ones, and names them so.

@@ -109,6 +109,20 @@ LEARNING_SECONDS = _number("LEARNING_SECONDS", 60, 1, 3600)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # of a request that is not an upload
 FILE_UPLOAD_HANDLERS = ["webapp.rest.uploads.RasterUploadHandler"]
 
+# Where images may be read from by URL: host names, "*.example.org", addresses and networks; "s3://bucket/prefix".
+IMAGERY_HOSTS = [one.strip() for one in env.list("IMAGERY_HOSTS", default=[]) if one.strip()]
+IMAGERY_BUCKETS = [one.strip() for one in env.list("IMAGERY_BUCKETS", default=[]) if one.strip()]
+for _one in IMAGERY_HOSTS:
+    if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|[\[\]0-9a-fA-F:.]+(/\d{1,3})?", _one):
+        raise ImproperlyConfigured(
+            f"IMAGERY_HOSTS holds names such as data.example.org or *.example.org, addresses and networks, not {_one!r}."
+        )
+for _one in IMAGERY_BUCKETS:
+    if not re.fullmatch(r"(s3|gs|az|abfs)://[^/\s]+(/\S*)?", _one):
+        raise ImproperlyConfigured(
+            f"IMAGERY_BUCKETS holds places such as s3://bucket or s3://bucket/prefix, not {_one!r}."
+        )
+
 # --- base map (none by default) --------------------------------------------------------------------------
 BASEMAP_URL = env.str("BASEMAP_URL", default="").strip()
 BASEMAP_ATTRIBUTION = env.str("BASEMAP_ATTRIBUTION", default="")

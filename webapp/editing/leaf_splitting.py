@@ -34,6 +34,7 @@ from webapp.editing.leaves import LeavesKey, SplitKey, leaves_key, open_leaves, 
 from webapp.editing.refinements import FIRST_CHILD, MAX_PARTS, LeafSplit, Refinement
 from webapp.editing.snapshots import load_state, save_state
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
+from webapp.imagery.remote import image_of
 from webapp.models import Edit, Project, Role, Segmentation
 from webapp.storage import folder_size
 
@@ -252,7 +253,7 @@ def _compute(
             first=first,
             n=parts,
             groups=groups,
-            image=project.scene.cog_path,
+            image=image_of(project.scene),
             seed=_SEED,
             progress=progress,
         )

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
@@ -32,6 +33,7 @@ __all__ = [
     "engine_lifespan",
     "project_created",
     "submit_import",
+    "submit_link",
     "submit_segmentation",
 ]
 
@@ -47,6 +49,12 @@ def submit_import(scene: Scene, upload_path: Path, remove_source: bool = True) -
     """Have a received file made into ``scene``; the file goes afterwards, unless told otherwise."""
     folder = JobFolder(settings.DATA_DIR, import_job(scene.pk))
     folder.describe(source=str(upload_path), remove_source=remove_source, attempts=0)
+    _wake()
+
+
+def submit_link(scene: Scene, source: dict[str, Any]) -> None:
+    """Have an image at a URL made into ``scene``; ``source`` is as `webapp.imagery.remote` describes it."""
+    JobFolder(settings.DATA_DIR, import_job(scene.pk)).describe(remote=source, attempts=0)
     _wake()
 
 

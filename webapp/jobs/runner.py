@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 from django.utils import timezone
 
+from webapp.imagery.remote import job_image
 from webapp.jobs import jobrows, learning, tasks
 from webapp.jobs.engine import LEARNING, SEGMENTING, Engine
 from webapp.jobs.jobfiles import JobFolder, import_job, job_key, jobs_on_disk, segmentation_job
@@ -214,7 +215,8 @@ class Runner:
                 "max_pixels": settings.MAX_PIXELS,
                 "max_bands": settings.MAX_BANDS,
             }
-            source = self._runs[job].folder.description()["source"]
+            description = self._runs[job].folder.description()
+            source = description.get("remote") or description["source"]
             self._engine.submit(
                 job, attempt, tasks.run_ingest, data_dir, job, source, str(row.folder), limits
             )
@@ -239,7 +241,7 @@ class Runner:
             tasks.run_segment,
             data_dir,
             job,
-            str(row.scene.cog_path),
+            job_image(row.scene),
             str(row.store_path),
             parameters,
             (row.scene.info["height"], row.scene.info["width"]),

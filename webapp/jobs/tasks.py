@@ -134,11 +134,16 @@ class Reporter:
 
 
 def run_segment(
-    data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any], size: tuple[int, int]
+    data_dir: str,
+    job: str,
+    image: str | dict[str, Any],
+    store: str,
+    parameters: dict[str, Any],
+    size: tuple[int, int],
 ) -> Result:
     """Segment a scene into ``store``; continues a store that was begun with the same parameters.
 
-    ``size`` is the scene's height and width.
+    ``image`` is a path, or tells where it lies (`_open_image`); ``size`` is the scene's height and width.
     """
     folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
@@ -173,7 +178,7 @@ def run_segment(
                 reporter.report(event.stage, share, event.block)
 
         result = segment(
-            image,
+            _open_image(image),
             store,
             **parameters,
             progress=on_progress,
@@ -213,24 +218,48 @@ def _learned(store: Path) -> dict[str, Any] | None:
     return {"training": network.training, "n_bands": network.n_bands, "fingerprint": network.fingerprint}
 
 
-def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[str, int]) -> Result:
-    """Turn a received file into the scene in ``folder``."""
+def run_ingest(
+    data_dir: str, job: str, source: str | dict[str, Any], folder: str, limits: dict[str, int]
+) -> Result:
+    """Turn a received file, or an image at a URL, into the scene in ``folder``."""
     job_folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
 
     def work() -> Result:
         from segmentation.rasters.cog import Limits, ingest
 
-        info = ingest(
-            Path(source),
-            Path(folder),
-            limits=Limits(**limits),
-            progress=lambda share: reporter.report("importing", share),
-            cancelled=job_folder.is_cancelled,
-        )
-        return {"info": info.as_dict(), "size_bytes": _folder_size(Path(folder))}
+        steps: dict[str, Any] = {
+            "limits": Limits(**limits),
+            "progress": lambda share: reporter.report("importing", share),
+            "cancelled": job_folder.is_cancelled,
+        }
+        if isinstance(source, str):
+            info = ingest(Path(source), Path(folder), **steps).as_dict()
+        else:
+            from segmentation.rasters.linked import take_in
+
+            taken, in_place = take_in(_open_image(source), Path(folder), source["copy"], **steps)
+            kept = {
+                "url": source["url"],
+                "size": source["size"],
+                "etag": source["etag"],
+                "in_place": in_place,
+            }
+            info = {**taken.as_dict(), "source": kept}
+        return {"info": info, "size_bytes": _folder_size(Path(folder))}
 
     return _outcome(job_folder, work)
+
+
+def _open_image(image: Any) -> Any:
+    """A path as it is; an image at a URL opened in the version that was looked at, within what the server may read."""
+    if isinstance(image, str):
+        return image
+    from segmentation.rasters.access import Access
+    from segmentation.rasters.remote import Pin, open_remote
+
+    access = Access(tuple(image["hosts"]), tuple(image["buckets"]))
+    return open_remote(image["url"], access, Pin(image["size"], image["etag"]))
 
 
 def dask_setup(worker: Worker) -> None:

@@ -30,6 +30,7 @@ from webapp.permissions import (
 )
 from webapp.rest.example_api import router as example_router
 from webapp.rest.history_api import router as history_router
+from webapp.rest.link_api import router as link_router
 from webapp.rest.member_api import router as member_router
 from webapp.rest.network_api import router as network_router
 from webapp.rest.note_api import router as note_router
@@ -186,6 +187,7 @@ def list_legends(request: HttpRequest) -> list[dict[str, Any]]:
     return legends.describe_legends()
 
 
+api.add_router("/scenes", link_router)  # before the scenes: its path would be taken for a scene's id
 api.add_router("/scenes", scenes)
 api.add_router("/projects", projects_router)
 api.add_router("", segmentation_router)
