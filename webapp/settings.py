@@ -94,6 +94,9 @@ CSRF_FAILURE_VIEW = "webapp.errors.csrf_failure"
 
 # --- limits ----------------------------------------------------------------------------------------------
 MAX_UPLOAD_BYTES = _number("MAX_UPLOAD_BYTES", 4_000_000_000, 1, 2**50)
+# A larger file is sent in parts of PART bytes, which are kept when the line or the server breaks.
+UPLOAD_PARTS_ABOVE = _number("UPLOAD_PARTS_ABOVE", 32 * 1024**2, 0, 2**50)
+UPLOAD_PART_BYTES = _number("UPLOAD_PART_BYTES", 16 * 1024**2, 1024**2, 64 * 1024**2)
 MAX_PIXELS = _number("MAX_PIXELS", 2_000_000_000, 1, 2**50)
 MAX_BANDS = _number("MAX_BANDS", 250, 1, 65_535)
 QUOTA_BYTES = _number("QUOTA_BYTES", 50_000_000_000, 1, 2**60)  # of each user

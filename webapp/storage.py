@@ -8,21 +8,25 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from webapp.editing.drawn import unpack_drawn
 from webapp.imagery import serving
 from webapp.jobs import door
-from webapp.models import Network, Project, Scene, Segmentation, SignInToken
+from webapp.models import Network, Project, Scene, Segmentation, SignInToken, Upload
 
 __all__ = [
     "Orphan",
     "delete_project",
     "delete_scene",
+    "drop_stale_uploads",
+    "drop_uploads",
     "find_orphans",
     "folder_size",
     "free",
@@ -154,13 +158,29 @@ def find_orphans() -> list[Orphan]:
 
 
 def sweep() -> tuple[list[Orphan], int]:
-    """Remove orphans and expired sign-in links; returns the orphans and the number of links."""
+    """Remove abandoned uploads, orphans and expired sign-in links; returns the orphans and the number of links."""
+    drop_stale_uploads()
     orphans = find_orphans()
     for orphan in orphans:
         free(orphan.path)
     _measure_scenes({int(one.path.parts[-3]) for one in orphans if one.path.parent.name == "overrides"})
     expired, _ = SignInToken.objects.filter(expires_at__lte=timezone.now()).delete()
     return orphans, expired
+
+
+def drop_stale_uploads() -> int:
+    """Forget uploads in parts that nobody went on with for a day, with what is here of them; returns how many."""
+    oldest = timezone.now() - timedelta(seconds=HALF_UPLOAD_S)
+    return drop_uploads(Upload.objects.filter(touched_at__lt=oldest))
+
+
+def drop_uploads(uploads: QuerySet[Upload]) -> int:
+    """Forget uploads, with what is here of them."""
+    ids = list(uploads.values_list("pk", flat=True))
+    Upload.objects.filter(pk__in=ids).delete()
+    for upload_id in ids:
+        (uploads_folder() / f"{upload_id}.tus").unlink(missing_ok=True)
+    return len(ids)
 
 
 def _measure_scenes(scene_ids: set[int]) -> None:
@@ -204,4 +224,7 @@ def _uploads_waiting(uploads: list[Path]) -> set[str]:
     importing = {
         str(key) for key in Scene.objects.filter(state=Scene.State.IMPORTING).values_list("pk", flat=True)
     }
-    return {path.name for path in uploads if path.name.split("-")[0] in importing}
+    sent_in_parts = {f"{key}.tus" for key in Upload.objects.values_list("pk", flat=True)}
+    return {
+        path.name for path in uploads if path.name.split("-")[0] in importing or path.name in sent_in_parts
+    }

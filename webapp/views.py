@@ -35,6 +35,8 @@ def projects(request: HttpRequest) -> HttpResponse:
         "quotaBytes": settings.QUOTA_BYTES,
         "suffixes": SUFFIXES,
         "canLink": can_link(),
+        "partsAboveBytes": settings.UPLOAD_PARTS_ABOVE,
+        "partBytes": settings.UPLOAD_PART_BYTES,
     }
     context = {
         "config": config,

@@ -36,6 +36,7 @@ from webapp.rest.network_api import router as network_router
 from webapp.rest.note_api import router as note_router
 from webapp.rest.override_api import router as override_router
 from webapp.rest.segmentation_api import router as segmentation_router
+from webapp.rest.upload_api import router as upload_router
 from webapp.rest.uploads import clean_name, receive_scene
 
 __all__ = ["api"]
@@ -197,3 +198,4 @@ api.add_router("", member_router)
 api.add_router("", override_router)
 api.add_router("", history_router)
 api.add_router("", note_router)
+api.add_router("/uploads", upload_router)
