@@ -38,6 +38,7 @@ __all__ = [
     "file_of",
     "finish_single",
     "join",
+    "join_file",
     "receive",
     "require",
 ]
@@ -239,31 +240,48 @@ def _disk_error(error: OSError) -> Exception:
     return error
 
 
-def join(user: User, ids: list[str], name: str, scene_name: str = "") -> Scene:
+def join(user: User, ids: list[str], name: str) -> Scene:
     """Put complete parts together and make a scene of them. A repeat gives the same scene."""
     if not 1 <= len(ids) <= MAX_PARTS or len(set(ids)) != len(ids):
         raise InvalidInputError(f"A file is put together of 1 to {MAX_PARTS} different parts.")
-    key = hashlib.sha256(f"{user.pk}:{','.join(ids)}".encode()).hexdigest()[:32]
-    done = Upload.objects.filter(pk=key, owner=user).select_related("scene").first()
+    done = Upload.objects.filter(pk=_key(user, ids), owner=user).select_related("scene").first()
     if done is not None and done.scene is not None:
         return done.scene
     found = {row.pk: row for row in Upload.objects.filter(owner=user, pk__in=ids, scene=None)}
     if len(found) < len(ids):
         raise MissingError("Parts of the file are not here (any more); send the file again.")
-    parts = [found[part] for part in ids]
+    return _joined(user, [found[part] for part in ids], name)
+
+
+def join_file(user: User, fingerprint: str, name: str) -> Scene:
+    """The same of all parts of a file, whose addresses would be too long for a request's headers."""
+    mine = Upload.objects.filter(owner=user, fingerprint=fingerprint)
+    found = list(mine.filter(scene=None, part__isnull=False).order_by("part"))
+    if not found:
+        done = mine.exclude(scene=None).order_by("-touched_at").select_related("scene").first()
+        if done is not None and done.scene is not None:
+            return done.scene
+        raise MissingError("Parts of the file are not here (any more); send the file again.")
+    if [part.part for part in found] != list(range(len(found))) or sum(part.length for part in found) != max(
+        part.total for part in found
+    ):
+        raise UploadError(409, "Parts of the file are missing; send them first.")
+    return _joined(user, found, name)
+
+
+def _key(user: User, ids: list[str]) -> str:
+    """What the whole is called, of these very parts."""
+    return hashlib.sha256(f"{user.pk}:{','.join(ids)}".encode()).hexdigest()[:32]
+
+
+def _joined(user: User, parts: list[Upload], name: str) -> Scene:
     lacking = [part for part in parts if part.offset != part.length or not part.is_partial]
     if lacking:
         raise UploadError(409, f"{len(lacking)} parts of the file are not complete; send them first.")
     name = check_suffix(name or next((part.name for part in parts if part.name), ""))
     size = sum(part.length for part in parts)
-    if not size:
-        raise InvalidInputError(f"{name} is empty; choose the file again.")
     quotas.check_room(user, size, received_bytes=size)
-    return _joined(user, key, parts, name, scene_name)
-
-
-def _joined(user: User, key: str, parts: list[Upload], name: str, scene_name: str) -> Scene:
-    size = sum(part.length for part in parts)
+    key = _key(user, [part.pk for part in parts])
     target = file_of(key)
     with _locked(target) as file:
         start = 0
@@ -276,15 +294,14 @@ def _joined(user: User, key: str, parts: list[Upload], name: str, scene_name: st
             file_of(part).unlink(missing_ok=True)
             start += part.length
         with transaction.atomic():
-            scene = scene_of(
-                user, name, size, lambda lasting: target.rename(target.with_name(lasting)), scene_name
-            )
+            scene = scene_of(user, name, size, lambda lasting: target.rename(target.with_name(lasting)))
             now = timezone.now()
             Upload.objects.filter(pk__in=[part.pk for part in parts]).delete()
             # Who did not hear the answer asks again.
             Upload.objects.create(
                 pk=key,
                 owner=user,
+                fingerprint=parts[0].fingerprint,
                 name=name,
                 total=size,
                 length=size,
@@ -310,7 +327,7 @@ def _append(file: BinaryIO, path: Path, length: int) -> None:
         raise _disk_error(error) from error
 
 
-def finish_single(upload: Upload, scene_name: str = "") -> Scene:
+def finish_single(upload: Upload) -> Scene:
     """Make a scene of an upload that came whole by itself."""
     quotas.check_room(upload.owner, upload.length, received_bytes=upload.length)
     path = file_of(upload)
@@ -320,7 +337,6 @@ def finish_single(upload: Upload, scene_name: str = "") -> Scene:
             upload.name,
             upload.length,
             lambda lasting: path.rename(path.with_name(lasting)),
-            scene_name,
         )
         Upload.objects.filter(pk=upload.pk).update(scene=scene)
     return scene

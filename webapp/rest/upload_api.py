@@ -70,7 +70,10 @@ def begin(request: HttpRequest) -> HttpResponse:
                 "A file that is put together has the length of its parts; leave Upload-Length out."
             )
         ids = [urlsplit(path).path.rstrip("/").rpartition("/")[2] for path in concat[6:].split()]
-        scene = parts.join(request.user, ids, metadata.get("filename", ""), metadata.get("scene", ""))
+        if not ids and metadata.get("fingerprint"):
+            scene = parts.join_file(request.user, metadata["fingerprint"], metadata.get("filename", ""))
+        else:
+            scene = parts.join(request.user, ids, metadata.get("filename", ""))
         response: HttpResponse = JsonResponse(describe_scene(scene), status=201)
         return _with_headers(response, Location=f"/api/scenes/{scene.pk}")
     if concat not in ("", "partial"):
