@@ -131,6 +131,26 @@ class ObjectPath:
         with storage_errors(self):
             obstore.delete(bucket_of(self.bucket), self.key)
 
+    def upload(self, file: Path) -> None:
+        """Copy a file here, in parts where it is large; a reader sees all of it or nothing."""
+        with storage_errors(self):
+            obstore.put(bucket_of(self.bucket), self.key, file)
+
+    def children(self) -> list[ObjectPath]:
+        """What lies right below this key, taken as a folder: folders and objects."""
+        with storage_errors(self):
+            found = obstore.list_with_delimiter(bucket_of(self.bucket), self.key)
+        keys = [*found["common_prefixes"], *(one["path"] for one in found["objects"])]
+        return [ObjectPath(self.bucket, key) for key in sorted(keys)]
+
+    def changed_at(self) -> float:
+        """When something below this key was written last, in seconds since 1970; 0 where there is nothing."""
+        latest = 0.0
+        with storage_errors(self):
+            for found in obstore.list(bucket_of(self.bucket), prefix=self.key, chunk_size=1000):
+                latest = max(latest, *(one["last_modified"].timestamp() for one in found))
+        return latest
+
     def below(self) -> Iterator[tuple[str, int]]:
         """Key and size of all objects below this key as a folder."""
         with storage_errors(self):
@@ -177,12 +197,16 @@ def bucket_of(url: str) -> Any:
             if url.startswith("memory://"):
                 _buckets[url] = MemoryStore()
             else:
-                client: Any = dict(_CLIENT)
-                if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
-                    client["allow_http"] = True
                 with storage_errors(url):
-                    _buckets[url] = from_url(url, client_options=client, retry_config=_RETRY)
+                    _buckets[url] = _client(url)
         return _buckets[url]
+
+
+def _client(url: str) -> Any:
+    options: Any = dict(_CLIENT)
+    if os.environ.get("AWS_ENDPOINT_URL", "").startswith("http://"):
+        options["allow_http"] = True
+    return from_url(url, client_options=options, retry_config=_RETRY)
 
 
 def forget_buckets() -> None:
@@ -216,8 +240,11 @@ def open_zarr(place: StorePath, mode: Any) -> zarr.Group:
     """The Zarr group at a place."""
     if isinstance(place, ObjectPath):
         with storage_errors(place):
-            store = ZarrStore(bucket_of(place.bucket), read_only=mode == "r")
-            return zarr.open_group(store, path=place.key, mode=mode)
+            if place.bucket.startswith("memory://"):
+                store = ZarrStore(bucket_of(place.bucket), read_only=mode == "r")
+                return zarr.open_group(store, path=place.key, mode=mode)
+            # A client of its own that begins at the key: Zarr would write groups for all folders above.
+            return zarr.open_group(ZarrStore(_client(str(place)), read_only=mode == "r"), mode=mode)
     return zarr.open_group(str(place), mode=mode)
 
 

@@ -19,6 +19,7 @@ for _name in (
     "REDIS_URL",
     "BASEMAP_URL",
     "LEARNING_SECONDS",
+    "STORAGE_URL",
     "IMAGERY_HOSTS",
     "IMAGERY_BUCKETS",
 ):

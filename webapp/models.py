@@ -8,6 +8,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
 
+from segmentation.objects import StorePath
+from webapp.places import store_of
+
 
 class Scene(models.Model):
     """A source raster, ingested into ``DATA_DIR/scenes/<id>/``."""
@@ -49,7 +52,7 @@ class Scene(models.Model):
 
 
 class Segmentation(models.Model):
-    """One run over a scene; its Zarr group is ``DATA_DIR/segmentations/<id>.zarr``."""
+    """One run over a scene; its Zarr group is ``segmentations/<id>.zarr`` below DATA_DIR or STORAGE_URL."""
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -84,8 +87,8 @@ class Segmentation(models.Model):
         return f"segmentation {self.pk} of {self.scene}"
 
     @property
-    def store_path(self) -> Path:
-        return Path(settings.DATA_DIR) / "segmentations" / f"{self.pk}.zarr"
+    def store_path(self) -> StorePath:
+        return store_of(self.pk)
 
     @property
     def is_active(self) -> bool:

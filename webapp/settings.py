@@ -92,6 +92,14 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None  # browsers
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "webapp.errors.csrf_failure"
 
+# --- object storage (none by default: all lies below DATA_DIR) ----------------------------------------------
+STORAGE_URL = env.str("STORAGE_URL", default="").strip().rstrip("/")
+if STORAGE_URL and not re.fullmatch(r"(s3|gs|az|abfs)://[^/\s?#@]+(/[^\s?#]*)?", STORAGE_URL):
+    raise ImproperlyConfigured(
+        "STORAGE_URL must be a place in a bucket such as s3://bucket/prefix, without credentials, which are read from "
+        "the environment (AWS_ACCESS_KEY_ID and others)."
+    )
+
 # --- limits ----------------------------------------------------------------------------------------------
 MAX_UPLOAD_BYTES = _number("MAX_UPLOAD_BYTES", 4_000_000_000, 1, 2**50)
 # A larger file is sent in parts of PART bytes, which are kept when the line or the server breaks.

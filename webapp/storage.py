@@ -10,16 +10,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from segmentation.errors import StoreError
+from segmentation.objects import ObjectPath, StorePath, remove_tree, tree_size
 from webapp.editing.drawn import unpack_drawn
 from webapp.imagery import serving
 from webapp.jobs import door
 from webapp.models import Network, Project, Scene, Segmentation, SignInToken, Upload
+from webapp.places import scene_objects, storage_root
 
 __all__ = [
     "Orphan",
@@ -30,6 +34,7 @@ __all__ = [
     "find_orphans",
     "folder_size",
     "free",
+    "scene_size",
     "sweep",
     "uploads_folder",
 ]
@@ -46,15 +51,29 @@ def uploads_folder() -> Path:
     return folder
 
 
-def folder_size(path: Path) -> int:
+def folder_size(path: StorePath) -> int:
     """Bytes of all files below ``path`` (of the file itself, where it is one)."""
+    if isinstance(path, ObjectPath):
+        return tree_size(path)
     if path.is_file():
         return path.stat().st_size
     return sum(entry.lstat().st_size for entry in path.rglob("*") if entry.is_file())
 
 
-def free(path: Path) -> None:
+def scene_size(scene: Scene) -> int:
+    """Bytes that a scene takes, its image in our object storage included."""
+    source = scene.info.get("source", {})
+    return folder_size(scene.folder) + (source["size"] if source.get("stored") else 0)
+
+
+def free(path: StorePath) -> None:
     """Remove a file or folder. It is renamed away first, so that nobody opens it half gone."""
+    if isinstance(path, ObjectPath):
+        try:
+            remove_tree(path)
+        except StoreError as error:
+            logger.warning("could not remove %s, which the sweep will do: %s", path, error)
+        return
     if not path.exists():
         return
     trash = Path(settings.DATA_DIR) / "trash"
@@ -83,6 +102,8 @@ def delete_scene(scene: Scene) -> None:
         segmentations = list(scene.segmentations.all())
         scene_id, cog_path = scene.pk, scene.cog_path
         paths = [scene.folder, *(segmentation.store_path for segmentation in segmentations)]
+        if (far := scene_objects(scene_id)) is not None:
+            paths.append(far)
         # Projects protect their segmentation, so they go first.
         scene.projects.all().delete()
         scene.segmentations.all().delete()
@@ -90,7 +111,7 @@ def delete_scene(scene: Scene) -> None:
         transaction.on_commit(lambda: _free_scene(scene_id, cog_path, paths))
 
 
-def _free_scene(scene_id: int, cog_path: Path, paths: list[Path]) -> None:
+def _free_scene(scene_id: int, cog_path: Path, paths: list[StorePath]) -> None:
     serving.forget(scene_id, cog_path)  # an open file would keep its space on the disk
     for path in paths:
         free(path)
@@ -120,7 +141,7 @@ def _free_overrides(scene_id: int, names: set[str]) -> None:
 class Orphan:
     """Something below DATA_DIR that no row speaks of."""
 
-    path: Path
+    path: StorePath
     size_bytes: int
     reason: str
 
@@ -130,7 +151,11 @@ def find_orphans() -> list[Orphan]:
     data = Path(settings.DATA_DIR)
     # The files before the rows: what another process makes in between has its row first, and so is seen with it.
     folders = ("scenes", "segmentations", "networks", "tiles", "trash")
-    entries = {name: list(_entries(data / name)) for name in folders}
+    entries: dict[str, list[Any]] = {name: list(_entries(data / name)) for name in folders}
+    far = storage_root()
+    if far is not None:
+        entries["segmentations"] += (far / "segmentations").children()
+    far_scenes = [] if far is None else (far / "scenes").children()
     splits = [path for store in entries["segmentations"] for path in _entries(store / "splits")]
     overrides = [path for scene in entries["scenes"] for path in _entries(scene / "overrides")]
     uploads = list(_entries(data / "uploads"))
@@ -139,6 +164,7 @@ def find_orphans() -> list[Orphan]:
     networks = {f"{key}.safetensors" for key in Network.objects.values_list("pk", flat=True)}
     candidates = [
         *((path, "no such scene") for path in entries["scenes"] if path.name not in scenes),
+        *((path, "no such scene") for path in far_scenes if path.name not in scenes),
         *((path, "no such segmentation") for path in entries["segmentations"] if path.name not in stores),
         *((path, "no such network") for path in entries["networks"] if path.name not in networks),
         *((path, "no such scene") for path in entries["tiles"] if path.name not in scenes),
@@ -163,7 +189,9 @@ def sweep() -> tuple[list[Orphan], int]:
     orphans = find_orphans()
     for orphan in orphans:
         free(orphan.path)
-    _measure_scenes({int(one.path.parts[-3]) for one in orphans if one.path.parent.name == "overrides"})
+    _measure_scenes(
+        {int(one.path.parent.parent.name) for one in orphans if one.path.parent.name == "overrides"}
+    )
     expired, _ = SignInToken.objects.filter(expires_at__lte=timezone.now()).delete()
     return orphans, expired
 
@@ -185,15 +213,20 @@ def drop_uploads(uploads: QuerySet[Upload]) -> int:
 
 def _measure_scenes(scene_ids: set[int]) -> None:
     for scene in Scene.objects.filter(pk__in=scene_ids, state=Scene.State.READY):
-        Scene.objects.filter(pk=scene.pk).update(size_bytes=folder_size(scene.folder))
+        Scene.objects.filter(pk=scene.pk).update(size_bytes=scene_size(scene))
 
 
-def _entries(folder: Path) -> Iterator[Path]:
+def _entries(folder: Any) -> Iterator[Any]:
+    if isinstance(folder, ObjectPath):
+        return iter(folder.children())
     return iter(sorted(folder.iterdir())) if folder.is_dir() else iter(())
 
 
-def _age(path: Path) -> float:
+def _age(path: StorePath) -> float:
     """Seconds since it was changed; 0 for what is gone by now: nobody need remove it."""
+    if isinstance(path, ObjectPath):
+        changed = path.changed_at()
+        return time.time() - changed if changed else 0.0
     try:
         return time.time() - path.lstat().st_mtime
     except FileNotFoundError:

@@ -18,6 +18,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 
+from segmentation.errors import StoreError
+from segmentation.objects import ObjectPath, remove_tree
 from segmentation.splitting import split_leaf as compute_split
 from webapp import permissions
 from webapp.actions import (
@@ -78,10 +80,13 @@ def leaves_with(draft: Draft) -> LeavesKey:
 def _discard(draft: Draft) -> None:
     folder = split_folder(draft.leaves.segmentation, draft.token)
     try:
-        shutil.rmtree(folder)
+        if isinstance(folder, ObjectPath):
+            remove_tree(folder)
+        else:
+            shutil.rmtree(folder)
     except FileNotFoundError:
         pass  # removed before, with its segmentation perhaps
-    except OSError as error:
+    except (OSError, StoreError) as error:
         logger.warning("could not remove %s, which the sweep will do: %s", folder, error)
 
 

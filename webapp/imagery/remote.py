@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from segmentation.rasters.access import Access
+from segmentation.rasters.access import Access, parse_image_url
 from segmentation.rasters.remote import Pin, RemoteImage, open_remote
 from webapp.models import Scene
 
@@ -23,7 +23,8 @@ _lock = threading.Lock()
 
 def access() -> Access:
     """Where images may be read from, as the settings say."""
-    return Access(tuple(settings.IMAGERY_HOSTS), tuple(settings.IMAGERY_BUCKETS))
+    rules = _rules()
+    return Access(tuple(rules["hosts"]), tuple(rules["buckets"]))
 
 
 def can_link() -> bool:
@@ -41,7 +42,7 @@ def job_image(scene: Scene) -> str | dict[str, Any]:
     source = _in_place(scene)
     if source is None:
         return str(scene.cog_path)
-    return {**{name: source[name] for name in ("url", "size", "etag")}, **_rules()}
+    return {**{name: source[name] for name in ("url", "size", "etag")}, **_own_rules(source)}
 
 
 def image_of(scene: Scene) -> Path | RemoteImage:
@@ -49,7 +50,9 @@ def image_of(scene: Scene) -> Path | RemoteImage:
     source = _in_place(scene)
     if source is None:
         return scene.cog_path
-    allowed = access()
+    rules = _own_rules(source)
+    allowed = Access(tuple(rules["hosts"]), tuple(rules["buckets"]))
+    allowed.check(parse_image_url(source["url"]))
     key = source["url"], Pin(source["size"], source["etag"])
     with _lock:
         if key in _open:
@@ -70,3 +73,11 @@ def _in_place(scene: Scene) -> dict[str, Any] | None:
 
 def _rules() -> dict[str, Any]:
     return {"hosts": list(settings.IMAGERY_HOSTS), "buckets": list(settings.IMAGERY_BUCKETS)}
+
+
+def _own_rules(source: dict[str, Any]) -> dict[str, Any]:
+    """What may be read for a scene: its own image in our storage, whatever else is listed."""
+    rules = _rules()
+    if source.get("stored"):
+        rules["buckets"].append(source["url"])
+    return rules

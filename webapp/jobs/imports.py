@@ -13,6 +13,7 @@ from segmentation.rasters.cog import Limits, ingest
 from segmentation.rasters.linked import take_in
 from segmentation.rasters.remote import RemoteImage
 from webapp import storage
+from webapp.jobs.storing import move_image
 from webapp.models import Scene
 from webapp.rest.uploads import clean_name
 
@@ -68,12 +69,14 @@ def _limits() -> Limits:
 def _fill(scene: Scene, take: Callable[[], dict[str, Any]]) -> Scene:
     try:
         scene.info = take()
+        if settings.STORAGE_URL and scene.cog_path.exists():
+            scene.info["source"] = move_image(scene.folder, settings.STORAGE_URL)
     except BaseException:
         # Also when interrupted from the keyboard: a scene that nobody imports would wait for ever.
         storage.delete_scene(scene)
         raise
     scene.state = Scene.State.READY
     scene.progress = 1
-    scene.size_bytes = storage.folder_size(scene.folder)
+    scene.size_bytes = storage.scene_size(scene)
     scene.save()
     return scene

@@ -16,11 +16,14 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from segmentation.errors import StoreError
+from segmentation.objects import remove_tree
 from webapp.editing.adoption import adopt_first, drop_segmentation
 from webapp.errors import MissingError
 from webapp.jobs.learning import keep_network
 from webapp.live import broadcast
 from webapp.models import Project, Scene, Segmentation
+from webapp.places import store_of
 
 __all__ = [
     "ACTIVE",
@@ -159,7 +162,10 @@ def _end(segmentation_id: int, state: str, message: str) -> bool:
 
 
 def remove_store(segmentation_id: int) -> None:
-    shutil.rmtree(Path(settings.DATA_DIR) / "segmentations" / f"{segmentation_id}.zarr", ignore_errors=True)
+    try:
+        remove_tree(store_of(segmentation_id))
+    except StoreError as error:
+        logger.warning("the store of segmentation %s is left to the sweep: %s", segmentation_id, error)
 
 
 def remove_store_unless_complete(segmentation_id: int) -> None:

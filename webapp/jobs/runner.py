@@ -218,7 +218,15 @@ class Runner:
             description = self._runs[job].folder.description()
             source = description.get("remote") or description["source"]
             self._engine.submit(
-                job, attempt, tasks.run_ingest, data_dir, job, source, str(row.folder), limits
+                job,
+                attempt,
+                tasks.run_ingest,
+                data_dir,
+                job,
+                source,
+                str(row.folder),
+                limits,
+                settings.STORAGE_URL,
             )
             return
         Segmentation.objects.filter(pk=row.pk, state__in=jobrows.ACTIVE).update(

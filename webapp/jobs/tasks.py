@@ -12,7 +12,6 @@ import errno
 import importlib
 import math
 import os
-import shutil
 import signal
 import threading
 import time
@@ -25,6 +24,7 @@ from distributed import Worker, get_worker
 
 from webapp.jobs.jobfiles import JobFolder
 from webapp.jobs.precedence import Precedence, learns
+from webapp.jobs.storing import move_image
 
 __all__ = [
     "NETWORK_FILE",
@@ -157,6 +157,7 @@ def run_segment(
     def work() -> Result:
         from segmentation import Progress, open_segmentation, segment
         from segmentation.features.sampling import all_blocks, sample_windows
+        from segmentation.objects import store_path, tree_size
 
         height, width = size
         windows = sample_windows(all_blocks(height, width), parameters.get("seed", 0))
@@ -188,14 +189,14 @@ def run_segment(
         return {
             "n_leaves": result.n_leaves,
             "device": result.device,
-            "size_bytes": _folder_size(Path(store)),
-            "learned": _learned(Path(store)),
+            "size_bytes": tree_size(store_path(store)),
+            "learned": _learned(store_path(store)),
         }
 
     with contextlib.nullcontext() if is_patient else _precedence.first():
         result = _outcome(folder, work)
     if result["outcome"] != "finished":
-        shutil.rmtree(store, ignore_errors=True)
+        _remove(store)
     return result
 
 
@@ -208,7 +209,16 @@ def describe_training(training: TrainingProgress) -> dict[str, Any]:
     }
 
 
-def _learned(store: Path) -> dict[str, Any] | None:
+def _remove(store: str) -> None:
+    from segmentation.errors import StoreError
+    from segmentation.objects import remove_tree, store_path
+
+    # Where object storage does not answer, the sweep removes it later; the job's own end is what counts now.
+    with contextlib.suppress(StoreError):
+        remove_tree(store_path(store))
+
+
+def _learned(store: Any) -> dict[str, Any] | None:
     """What is known of the network that a segmentation was made with; None without one."""
     from segmentation.learning.network import load_network
 
@@ -219,9 +229,14 @@ def _learned(store: Path) -> dict[str, Any] | None:
 
 
 def run_ingest(
-    data_dir: str, job: str, source: str | dict[str, Any], folder: str, limits: dict[str, int]
+    data_dir: str,
+    job: str,
+    source: str | dict[str, Any],
+    folder: str,
+    limits: dict[str, int],
+    storage: str = "",
 ) -> Result:
-    """Turn a received file, or an image at a URL, into the scene in ``folder``."""
+    """Turn a received file, or an image at a URL, into the scene in ``folder``; its image goes to ``storage`` if that is named."""
     job_folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
 
@@ -246,7 +261,10 @@ def run_ingest(
                 "in_place": in_place,
             }
             info = {**taken.as_dict(), "source": kept}
-        return {"info": info, "size_bytes": _folder_size(Path(folder))}
+        size = _folder_size(Path(folder))
+        if storage and (Path(folder) / "scene.tif").exists():
+            info["source"] = move_image(Path(folder), storage)
+        return {"info": info, "size_bytes": size}
 
     return _outcome(job_folder, work)
 
