@@ -16,16 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import obstore
-import zarr
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import MemoryStore, from_url
-from zarr.storage import ObjectStore as ZarrStore
 
 from segmentation.errors import InvalidArgumentError, StoreError
+
+if TYPE_CHECKING:  # it takes half a second to import, and not all who name a place open a store
+    import zarr
 
 __all__ = [
     "SCHEMES",
@@ -238,6 +239,9 @@ def storage_errors(place: object) -> Iterator[None]:
 
 def open_zarr(place: StorePath, mode: Any) -> zarr.Group:
     """The Zarr group at a place."""
+    import zarr
+    from zarr.storage import ObjectStore as ZarrStore
+
     if isinstance(place, ObjectPath):
         with storage_errors(place):
             if place.bucket.startswith("memory://"):

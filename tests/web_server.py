@@ -21,6 +21,7 @@ class Web(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.asked: list[tuple[int, int]] = []
+        self.connections = 0
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -32,6 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def handle(self) -> None:
+        self.server.connections += 1
         with contextlib.suppress(ConnectionError):  # the reader has what it wanted
             super().handle()
 

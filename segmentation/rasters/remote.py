@@ -300,7 +300,13 @@ class _FromWeb:
                 self._check(answer)
                 # No more than was asked for, whatever the server sends.
                 data = answer.read(end - start)
-            finally:
+            except BaseException:
+                answer.close()
+                raise
+            # A connection on which something is left to read is of no use to the next request.
+            if answer.length_remaining == 0:
+                answer.release_conn()
+            else:
                 answer.close()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             why = (

@@ -151,7 +151,7 @@ def receive(upload: Upload, offset: int, body: Any, checksum: str = "") -> Uploa
     """Take in the bytes of a request from ``offset`` on. With a checksum they count as a whole or not at all."""
     wanted = _parse_checksum(checksum)
     with _locked(file_of(upload)) as file:
-        upload.refresh_from_db()  # whoever had the lock before may have come further
+        upload = _current(upload)  # whoever had the lock before may have come further
         if offset != upload.offset:
             raise UploadError(
                 409,
@@ -169,7 +169,9 @@ def receive(upload: Upload, offset: int, body: Any, checksum: str = "") -> Uploa
         # Of a whole part only: what was put together from several requests has no checksum that was checked.
         upload.checksum = checksum.strip() if offset == 0 and upload.offset == upload.length else ""
         upload.touched_at = timezone.now()
-        upload.save(update_fields=["offset", "checksum", "touched_at"])
+        kept = {name: getattr(upload, name) for name in ("offset", "checksum", "touched_at")}
+        if not Upload.objects.filter(pk=upload.pk).update(**kept):
+            _current(upload)  # says that it was cancelled meanwhile
     if upload.fingerprint:
         Upload.objects.filter(owner=upload.owner, fingerprint=upload.fingerprint).update(
             touched_at=upload.touched_at
@@ -177,6 +179,15 @@ def receive(upload: Upload, offset: int, body: Any, checksum: str = "") -> Uploa
     if is_broken:
         raise UploadError(400, "The line broke; ask how far it came, and go on from there.")
     return upload
+
+
+def _current(upload: Upload) -> Upload:
+    """The upload as the database has it; of one that was cancelled meanwhile nothing stays."""
+    found = Upload.objects.filter(pk=upload.pk).select_related("owner").first()
+    if found is None:
+        file_of(upload).unlink(missing_ok=True)
+        raise MissingError("This upload was cancelled; send the file again.")
+    return found
 
 
 def _write(file: BinaryIO, body: Any, room: int, digest: Any) -> tuple[int, bool]:

@@ -70,6 +70,15 @@ def test_only_what_is_read_is_fetched_and_that_once(web, tmp_path):
     assert len(chunks) == len(set(chunks))
 
 
+def test_connection_is_used_again(web, image):
+    web.files["scene.tif"] = image.read_bytes()
+    with open_scene(open_at(web, "plain/scene.tif")) as scene:
+        for row in range(0, 1100, 100):
+            scene.read(row, 0, 100, 700)
+    assert len(web.asked) > 1
+    assert web.connections == 1
+
+
 def test_threads_that_come_and_go_share_the_image(web, image, pixels):
     web.files["scene.tif"] = image.read_bytes()
     failed: list[BaseException] = []

@@ -204,6 +204,23 @@ def test_same_part_is_begun_once(signed_in):
     assert "other sizes" in other.json()["detail"]
 
 
+def test_part_that_is_cancelled_while_it_comes_leaves_nothing(signed_in, user):
+    begin_part(signed_in, PIECES[0], 0, TOTAL)
+    upload = Upload.objects.get()
+
+    class Cancelled(io.BytesIO):
+        def read(self, size=-1):
+            parts.cancel(user, upload.fingerprint)
+            return super().read(size)
+
+    with pytest.raises(parts.MissingError, match="was cancelled"):
+        parts.receive(upload, 0, Cancelled(PIECES[0]))
+    assert files() == []
+    with pytest.raises(parts.MissingError, match="was cancelled"):
+        parts.receive(upload, 0, io.BytesIO(PIECES[0]))
+    assert files() == []
+
+
 def test_list_tells_what_is_here_for_any_page(signed_in, other_client):
     done = begin_part(signed_in, PIECES[0], 0, TOTAL)
     begin_part(signed_in, PIECES[1], 1, TOTAL)
