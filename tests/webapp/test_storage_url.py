@@ -149,6 +149,13 @@ def test_store_of_a_failed_job_is_removed(scene, data_dir, settings):
     assert keys(settings) == {f"scenes/{scene.pk}/scene.tif"}
 
 
+def test_image_of_a_scene_that_is_gone_is_removed(scene, settings):
+    number = scene.pk
+    Scene.objects.filter(pk=number).delete()
+    jobrows.fail_import(number, "cancelled")
+    assert keys(settings) == set()
+
+
 def test_sweep_finds_what_no_row_speaks_of(segmented, scene, settings, monkeypatch):
     root = places.storage_root()
     lost = [root / "segmentations/999.zarr/zarr.json", root / "scenes/998/scene.tif"]

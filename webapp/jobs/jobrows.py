@@ -17,13 +17,13 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from segmentation.errors import StoreError
-from segmentation.objects import remove_tree
+from segmentation.objects import StorePath, remove_tree
 from webapp.editing.adoption import adopt_first, drop_segmentation
 from webapp.errors import MissingError
 from webapp.jobs.learning import keep_network
 from webapp.live import broadcast
 from webapp.models import Project, Scene, Segmentation
-from webapp.places import store_of
+from webapp.places import scene_objects, store_of
 
 __all__ = [
     "ACTIVE",
@@ -84,6 +84,8 @@ def fail_import(scene_id: int, message: str) -> None:
     )
     if scene is None or scene.state == Scene.State.IMPORTING:
         shutil.rmtree(Path(settings.DATA_DIR) / "scenes" / str(scene_id), ignore_errors=True)
+        if (far := scene_objects(scene_id)) is not None:
+            _remove(far)
 
 
 # ----------------------------------------------------------------------------------------------------
@@ -162,10 +164,14 @@ def _end(segmentation_id: int, state: str, message: str) -> bool:
 
 
 def remove_store(segmentation_id: int) -> None:
+    _remove(store_of(segmentation_id))
+
+
+def _remove(place: StorePath) -> None:
     try:
-        remove_tree(store_of(segmentation_id))
+        remove_tree(place)
     except StoreError as error:
-        logger.warning("the store of segmentation %s is left to the sweep: %s", segmentation_id, error)
+        logger.warning("%s is left to the sweep: %s", place, error)
 
 
 def remove_store_unless_complete(segmentation_id: int) -> None:
