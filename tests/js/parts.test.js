@@ -56,6 +56,11 @@ function fakeServer({ fail = () => {}, hold = async () => {} } = {}) {
     };
 }
 
+/** Wait until something holds; the test fails by its time limit where it never does. */
+async function until(holds) {
+    while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
 const quick = { firstWaitMs: 1, longestWaitMs: 2 };
 
 describe("parts of a file", () => {
@@ -193,10 +198,9 @@ describe("an upload in parts", () => {
         const file = fileOf(1000);
         transfer = new PartedUpload(file, 100, { calls, options: quick });
         const running = transfer.run();
-        await new Promise((resolve) => setTimeout(resolve, 30));
+        await until(() => transfer.isPaused && calls.log.atOnce === 0);
         const before = calls.log.sent.length;
         assert(before >= 4 && before < 10);
-        assert(transfer.isPaused);
         assert.equal(transfer.leftS, null);
         await new Promise((resolve) => setTimeout(resolve, 20));
         assert.equal(calls.log.sent.length, before);
@@ -211,10 +215,10 @@ describe("an upload in parts", () => {
             const calls = fakeServer({ hold: () => new Promise((resolve) => setTimeout(resolve, 5)) });
             const transfer = new PartedUpload(fileOf(1000), 100, { calls, options: quick });
             const running = transfer.run();
-            await new Promise((resolve) => setTimeout(resolve, 12));
+            await until(() => calls.log.atOnce > 0);
             if (pauseFirst) {
                 transfer.pause();
-                await new Promise((resolve) => setTimeout(resolve, 12));
+                await until(() => calls.log.atOnce === 0);
             }
             await transfer.cancel();
             await assert.rejects(running, /AbortError/);
