@@ -100,8 +100,8 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 @router.api_operation(["HEAD"], "/{upload_id}")
 def state(request: HttpRequest, upload_id: str) -> HttpResponse:
-    _check_version(request)
     upload = parts.require(request.user, upload_id)
+    _check_version(request)
     return _answer(
         200, **{"Upload-Length": str(upload.length), "Cache-Control": "no-store"}, **_state(upload)
     )
@@ -110,11 +110,11 @@ def state(request: HttpRequest, upload_id: str) -> HttpResponse:
 @router.patch("/{upload_id}")
 def receive(request: HttpRequest, upload_id: str) -> HttpResponse:
     # Must stay sync: the thread that reads the body pulls it from the sender (webapp/requests.py).
+    upload = parts.require(request.user, upload_id)
     _check_version(request)
     if request.headers.get("Content-Type", "") != PART_TYPE:
         raise UploadError(415, f"The bytes of an upload are sent as {PART_TYPE}.")
     offset = _number(request.headers.get("Upload-Offset", ""), "Upload-Offset")
-    upload = parts.require(request.user, upload_id)
     if upload.scene_id is not None:
         raise UploadError(409, "This upload is complete, and its scene was made.")
     upload = parts.receive(upload, offset, request, request.headers.get("Upload-Checksum", ""))
@@ -126,8 +126,9 @@ def receive(request: HttpRequest, upload_id: str) -> HttpResponse:
 
 @router.delete("/{upload_id}", response={204: None})
 def terminate(request: HttpRequest, upload_id: str) -> HttpResponse:
+    upload = parts.require(request.user, upload_id)
     _check_version(request)
-    drop_uploads(Upload.objects.filter(pk=parts.require(request.user, upload_id).pk))
+    drop_uploads(Upload.objects.filter(pk=upload.pk))
     return _answer(204)
 
 
