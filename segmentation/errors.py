@@ -3,6 +3,7 @@
 __all__ = [
     "AreaOfInterestError",
     "CancelledError",
+    "ChangedSceneError",
     "EmptySceneError",
     "FeatureMismatchError",
     "InvalidArgumentError",
@@ -30,6 +31,10 @@ class FeatureMismatchError(SegmentationError, ValueError):
 
 class UnreadableSceneError(SegmentationError):
     """The file is missing, truncated, corrupt or not a raster that we open."""
+
+
+class ChangedSceneError(UnreadableSceneError):
+    """The image at a URL is not the version any more that was looked at before."""
 
 
 class UnsupportedSceneError(SegmentationError, ValueError):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import os
-import tempfile
+import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segmentation.errors import StoreError
+from segmentation.objects import StorePath, write_whole
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.windows import BLOCK
 from segmentation.store import Segmentation
@@ -38,12 +37,12 @@ class LeafBlocks:
         return [divmod(int(block), self._n_across) for block in found]
 
     @classmethod
-    def of_store(cls, path: Path, progress: Callable[[int, int], None] | None = None) -> LeafBlocks:
+    def of_store(cls, path: StorePath, progress: Callable[[int, int], None] | None = None) -> LeafBlocks:
         """Look at every block once, or read what was found before.
 
         Parameters
         ----------
-        path : Path
+        path : Path or ObjectPath
             A complete segmentation store.
         progress : callable, optional
             Called with the number of blocks that were looked at, and of all; may raise to stop.
@@ -61,7 +60,7 @@ class LeafBlocks:
         rows, cols = (-(-size // BLOCK) for size in store.shape)
         file = path / _FILE
         if file.exists():
-            with np.load(file) as kept:
+            with np.load(io.BytesIO(file.read_bytes())) as kept:
                 return cls(kept["starts"], kept["blocks"], cols)
         held: list[NDArray[np.intp]] = []
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -88,9 +87,8 @@ def _leaves_in(store: Segmentation, row: int, col: int) -> NDArray[np.intp]:
     return np.flatnonzero(is_there)
 
 
-def _keep(file: Path, **arrays: NDArray[Any]) -> None:
+def _keep(file: StorePath, **arrays: NDArray[Any]) -> None:
     """Write a file as a whole: others may look for it at this moment."""
-    handle, part = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(handle, "wb") as out:
-        np.savez(out, allow_pickle=False, **arrays)
-    os.replace(part, file)
+    content = io.BytesIO()
+    np.savez(content, allow_pickle=False, **arrays)
+    write_whole(file, content.getvalue(), lasting=True)

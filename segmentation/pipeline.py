@@ -29,9 +29,11 @@ from segmentation.learning.encoder import Encoder
 from segmentation.learning.general import general_network
 from segmentation.learning.plan import LearningPlan, fit_features, plan_learning, read_encoder
 from segmentation.learning.training import TrainingProgress
+from segmentation.objects import ObjectPath, StorePath, store_path
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
+from segmentation.rasters.remote import RemoteImage
 from segmentation.rasters.scene import Scene, open_scene
 from segmentation.rasters.windows import BLOCK, Window, n_levels
 from segmentation.running import choose_device, one_thread_each, read_codebook
@@ -65,8 +67,8 @@ class Progress:
 
 
 def segment(
-    image: str | Path,
-    store: str | Path,
+    image: str | Path | RemoteImage,
+    store: str | Path | ObjectPath,
     *,
     seed: int = 0,
     mode: Literal["best", "fast"] = "best",
@@ -87,11 +89,11 @@ def segment(
 
     Parameters
     ----------
-    image : path
+    image : path or RemoteImage
         GeoTIFF, COG, JPEG 2000, PNG or JPEG.
-    store : path
-        Folder of the Zarr group to write. An incomplete one made with the same parameters is continued, any other
-        segmentation there is replaced.
+    store : path or URL
+        Folder of the Zarr group to write, or its place in object storage (s3://bucket/prefix). An incomplete one made
+        with the same parameters is continued, any other segmentation there is replaced.
     seed : int
         The same image, parameters, seed and device give the same leaves.
     mode : "best" or "fast"
@@ -146,7 +148,7 @@ def segment(
         raise InvalidArgumentError(f"{n_leaves} leaves were asked for; choose 2 or more.")
     plan = plan_learning(mode, network, train_seconds, train_steps)
     with open_scene(image) as scene:
-        run = _Run(scene, Path(store), seed, bands, superpixel_px, n_leaves, aoi, choose_device(device))
+        run = _Run(scene, store_path(store), seed, bands, superpixel_px, n_leaves, aoi, choose_device(device))
         run.report, run.cancelled, run.wanted = progress, cancelled, wanted
         run.plan = plan
         if mode == "best" and network is None:
@@ -174,7 +176,7 @@ class _Run:
     def __init__(
         self,
         scene: Scene,
-        store: Path,
+        store: StorePath,
         seed: int,
         bands: Sequence[int] | None,
         superpixel_px: int | None,
@@ -320,7 +322,7 @@ class _Run:
                 "n_leaves": n,
                 "n_bands": self.reader.n_bands,
                 "device": self.device,
-                "image": str(Path(self.scene.path).resolve()),
+                "image": str(self.scene.path),
                 "parameters": self.parameters,
                 "transform": list(self.scene.transform)[:6],
                 "crs": None if crs is None else crs.to_wkt(),

@@ -7,11 +7,11 @@ so that a split that is taken back needs no rewriting: its children count as the
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from segmentation.clustering.merge_tree import MergeTree
 from segmentation.errors import InvalidArgumentError, StoreError
+from segmentation.objects import StorePath
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.windows import BLOCK
 from segmentation.store import Segmentation
@@ -44,7 +45,7 @@ _SHADES = (
 class Split:
     """One leaf cut into children ``first`` to ``first + n - 1``; ``parent`` is an id, ``folder`` what `split_leaf` wrote."""
 
-    folder: Path
+    folder: StorePath
     parent: int
     first: int
     n: int
@@ -73,7 +74,7 @@ class SplitSegmentation(Segmentation):
         If there is no segmentation, or what a split wrote is gone.
     """
 
-    def __init__(self, path: str | Path, splits: Sequence[Split] = (), version: int = 0) -> None:
+    def __init__(self, path: str | StorePath, splits: Sequence[Split] = (), version: int = 0) -> None:
         super().__init__(path)
         self.version = version
         self.splits = tuple(splits)
@@ -184,7 +185,7 @@ class SplitSegmentation(Segmentation):
         except OSError as error:
             raise StoreError(_LOST) from error
 
-    def block_source(self, level: int, row: int, col: int) -> Path | None:
+    def block_source(self, level: int, row: int, col: int) -> StorePath | None:
         """Folder of the split that wrote a block; None where it is the stored one."""
         return self._above.get((level, row, col))
 
@@ -237,12 +238,12 @@ _LOST = "What a split of leaves wrote cannot be read any more; adopt another seg
 _TREE = ("parent", "low", "high", "height", "rgb")
 
 
-def block_file(folder: Path, level: int, row: int, col: int) -> Path:
+def block_file(folder: StorePath, level: int, row: int, col: int) -> StorePath:
     """Where a split keeps a block."""
     return folder / f"leaves/{level}/c/{row}/{col}"
 
 
-def _over(splits: Sequence[Split]) -> dict[tuple[int, int, int], Path]:
+def _over(splits: Sequence[Split]) -> dict[tuple[int, int, int], StorePath]:
     """Folder of the newest split that wrote each block."""
     found = {}
     for split in splits:
@@ -254,8 +255,8 @@ def _over(splits: Sequence[Split]) -> dict[tuple[int, int, int], Path]:
     return found
 
 
-def _read_tables(folder: Path) -> dict[str, NDArray[Any]]:
-    with np.load(folder / TABLES_FILE) as file:
+def _read_tables(folder: StorePath) -> dict[str, NDArray[Any]]:
+    with np.load(io.BytesIO((folder / TABLES_FILE).read_bytes())) as file:
         return {name: file[name] for name in file.files}
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from segmentation.blockwork import leaf_sums
 from segmentation.clustering.kmeans import find_centroids
 from segmentation.errors import CancelledError, InvalidArgumentError
+from segmentation.objects import StorePath, remove_tree, store_path
+from segmentation.rasters.remote import RemoteImage
 from segmentation.rasters.scene import open_scene
 from segmentation.rasters.windows import BLOCK
 from segmentation.running import one_thread_each
@@ -53,12 +55,12 @@ class SplitResult:
 def split_leaf(
     segmentation: SplitSegmentation,
     leaf: int,
-    folder: str | Path,
+    folder: str | StorePath,
     *,
     first: int,
     n: int = 2,
     groups: Sequence[Sequence[Pixel]] | None = None,
-    image: str | Path | None = None,
+    image: str | Path | RemoteImage | None = None,
     seed: int = 0,
     threads: int | None = None,
     progress: Callable[[float], None] | None = None,
@@ -112,7 +114,7 @@ def split_leaf(
     segmentation itself, so that children are as comparable with other leaves as their parent.
     """
     _check(segmentation, leaf, first, n, groups)
-    target = Path(folder)
+    target = store_path(folder)
     target.mkdir(parents=True)
     before = torch.get_num_threads()
     n_threads = threads or os.cpu_count() or 1
@@ -137,7 +139,7 @@ def split_leaf(
             parts = LeafParts(segmentation, leaf, scene, pool, 2 * n_threads, tell_finding, check)
             return _Splitting(parts, target, seed, tell).run(first, n, groups)
     except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
+        remove_tree(target)
         raise
     finally:
         torch.set_num_threads(before)
@@ -177,7 +179,7 @@ class _Splitting:
     def __init__(
         self,
         parts: LeafParts,
-        folder: Path,
+        folder: StorePath,
         seed: int,
         tell: Callable[[float], None],
     ) -> None:
@@ -287,8 +289,9 @@ class _Splitting:
             "codebook/spread": np.sqrt(squares / mass).astype(np.float32),
             "statistics/sums": sums,
         }
-        with (self.folder / TABLES_FILE).open("wb") as file:
-            np.savez(file, allow_pickle=False, **tables)
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **tables)
+        (self.folder / TABLES_FILE).write_bytes(content.getvalue())
         # Last: whoever finds it finds everything.
         (self.folder / BLOCKS_FILE).write_text(json.dumps(sorted(self.writer.blocks)))
         self.tell(1)
@@ -312,7 +315,7 @@ class _Splitting:
 class _SplitWriter(StoreWriter):
     """Writes the blocks that change into a folder of their own, over those that are there."""
 
-    def __init__(self, folder: Path, beneath: SplitSegmentation, n_bands: int) -> None:
+    def __init__(self, folder: StorePath, beneath: SplitSegmentation, n_bands: int) -> None:
         super().__init__(folder, *beneath.shape, n_bands, beneath.n_levels)
         self._beneath = beneath
         self.blocks: set[tuple[int, int, int]] = set()

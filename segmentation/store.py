@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
-import zarr
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -21,11 +22,12 @@ from segmentation.decoder import Click, Prediction, classify_leaves
 from segmentation.decoding.graph import LeafGraph, leaf_graph
 from segmentation.errors import InvalidArgumentError, StoreError
 from segmentation.neighborhoods import Neighborhoods
+from segmentation.objects import ObjectPath, StorePath, open_zarr, storage_errors, store_path
 from segmentation.pyramid import NODATA_LEAF, level_shape, reduce_once
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.windows import BLOCK
 
-__all__ = ["FORMAT", "Segmentation", "Statistics", "open_segmentation", "transfer_classes"]
+__all__ = ["FORMAT", "KeptBlocks", "Segmentation", "Statistics", "open_segmentation", "transfer_classes"]
 
 FORMAT = 1
 DESCRIPTION = "segmentation.json"  # beside zarr.json: replaced as a whole, so it is never half-written
@@ -54,11 +56,35 @@ class ValidMask:
         return np.asarray(self[:], dtype=dtype)
 
 
+class KeptBlocks:
+    """The blocks read last, as they are stored: what lies far away is not fetched twice while it is in use."""
+
+    def __init__(self, max_bytes: int = 64 * 2**20) -> None:
+        self._max_bytes = max_bytes
+        self._members: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            if key in self._members:
+                self._members.move_to_end(key)
+            return self._members.get(key)
+
+    def put(self, key: str, member: bytes) -> None:
+        with self._lock:
+            self._bytes += len(member) - len(self._members.pop(key, b""))
+            self._members[key] = member
+            while self._bytes > self._max_bytes and len(self._members) > 1:
+                self._bytes -= len(self._members.popitem(last=False)[1])
+
+
 class Segmentation:
     """A segmentation store, open for reading; it may still be computing."""
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path | ObjectPath) -> None:
+        self.path: Any = store_path(path)
+        self._kept = KeptBlocks() if isinstance(self.path, ObjectPath) else None
         description = read_description(self.path)
         if description is None:
             raise StoreError(f"There is no segmentation at {self.path}, or it has no codebook yet.")
@@ -68,7 +94,7 @@ class Segmentation:
                 f"this version reads format {FORMAT}. Segment the scene again."
             )
         self._description = description
-        self._group = zarr.open_group(str(self.path), mode="r")
+        self._group = open_zarr(self.path, "r")
         self.shape: tuple[int, int] = (description["height"], description["width"])
         self.n_levels: int = description["n_levels"]
         self.n_leaves: int = description["n_leaves"]
@@ -138,10 +164,16 @@ class Segmentation:
             raise InvalidArgumentError(
                 f"There is no block {row}, {col} at level {level} of this segmentation."
             )
+        key = f"leaves/{level}/c/{row}/{col}"
+        if self._kept is not None and (kept := self._kept.get(key)) is not None:
+            return kept
         try:
-            return (self.path / f"leaves/{level}/c/{row}/{col}").read_bytes()
+            member: bytes = (self.path / key).read_bytes()
         except FileNotFoundError:
             return None
+        if self._kept is not None:
+            self._kept.put(key, member)  # a block that is written never changes
+        return member
 
     def block_ids(self, level: int, row: int, col: int) -> NDArray[np.uint16] | None:
         """The used part of a block, uint16; None while not computed."""
@@ -223,11 +255,14 @@ class Segmentation:
 
     def table(self, name: str) -> NDArray[Any]:
         """One of the store's tables, read afresh."""
-        return np.asarray(self._group[name][:])  # type: ignore[index]
+        with storage_errors(self.path):
+            return np.asarray(self._group[name][:])  # type: ignore[index]
 
 
-def open_segmentation(path: str | Path) -> Segmentation:
-    """Open a segmentation store, also while it is computing, once its codebook is fixed.
+def open_segmentation(path: str | Path | ObjectPath) -> Segmentation:
+    """Open a segmentation store (a folder, or a URL such as s3://bucket/prefix), also while it is computing.
+
+    It can be opened once its codebook is fixed.
 
     Raises
     ------
@@ -237,7 +272,7 @@ def open_segmentation(path: str | Path) -> Segmentation:
     return Segmentation(path)
 
 
-def read_description(path: Path) -> dict[str, Any] | None:
+def read_description(path: StorePath) -> dict[str, Any] | None:
     """What the store says of itself; None where it has no codebook yet."""
     try:
         description: dict[str, Any] = json.loads((path / DESCRIPTION).read_text())

@@ -5,22 +5,26 @@ from __future__ import annotations
 import errno
 import gzip
 import json
-import os
-import shutil
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from zarr.codecs import GzipCodec
 
 from segmentation.errors import StorageFullError
+from segmentation.objects import (
+    ObjectPath,
+    StorePath,
+    open_zarr,
+    remove_tree,
+    storage_errors,
+    write_whole,
+)
 from segmentation.pyramid import NODATA_LEAF, level_shape, reduce_once
 from segmentation.rasters.windows import BLOCK
-from segmentation.store import DESCRIPTION, FORMAT, read_description
+from segmentation.store import DESCRIPTION, FORMAT, KeptBlocks, read_description
 
 __all__ = ["StoreWriter"]
 
@@ -30,8 +34,11 @@ _GZIP_LEVEL = 4  # a block of leaves: level 9 saves 3 % more and takes five time
 class StoreWriter:
     """The one writer of a store; its methods may be called from several threads."""
 
-    def __init__(self, path: Path, height: int, width: int, n_bands: int, n_levels: int) -> None:
-        self.path = path
+    def __init__(self, path: StorePath, height: int, width: int, n_bands: int, n_levels: int) -> None:
+        self.path: Any = path
+        # In object storage: the blocks that are there, and the latest of them, for the overviews above.
+        self._there: set[str] | None = set() if isinstance(path, ObjectPath) else None
+        self._kept = None if self._there is None else KeptBlocks()
         self.shape = (height, width)
         self.n_bands = n_bands
         self.n_levels = n_levels
@@ -53,15 +60,15 @@ class StoreWriter:
         self,
         description: dict[str, Any],
         tables: dict[str, NDArray[Any]],
-        prepare: Callable[[Path], None] | None = None,
+        prepare: Callable[[Any], None] | None = None,
     ) -> None:
         """Start afresh: empty blocks and the tables; the description comes last, so that readers see all or nothing.
 
         ``prepare`` may write files of its own into the store before that.
         """
         with _Storage(self.path):
-            shutil.rmtree(self.path, ignore_errors=True)
-            group = zarr.open_group(str(self.path), mode="w")
+            remove_tree(self.path)
+            group = open_zarr(self.path, "w")
             for level in range(self.n_levels):
                 group.create_array(
                     f"leaves/{level}",
@@ -84,12 +91,18 @@ class StoreWriter:
     def resume(self) -> dict[str, Any]:
         """Go on with the store that is there; sums are counted anew from its blocks by the caller."""
         self._description = read_description(self.path) or {}
+        if self._there is not None:
+            # One listing, instead of a question for each block.
+            before = len(self.path.key) + 1
+            self._there = {key[before:] for key, _ in (self.path / "leaves").below()}
         self.sums = np.zeros((self._description["n_leaves"], 2 + self.n_bands))
         return self._description
 
     def has(self, level: int, row: int, col: int) -> bool:
         """Whether a block is written."""
-        return self._file(level, row, col).exists()
+        if self._there is not None:
+            return _key(level, row, col) in self._there
+        return bool(self._file(level, row, col).exists())
 
     def write(self, level: int, row: int, col: int, ids: NDArray[np.uint16]) -> None:
         """Write one block, shape at most 512 x 512, padded with nodata; as a whole or not at all."""
@@ -102,15 +115,17 @@ class StoreWriter:
         file = self._file(level, row, col)
         with _Storage(self.path):
             file.parent.mkdir(parents=True, exist_ok=True)
-            part = file.with_name(f".{file.name}.part")
-            part.write_bytes(member)
-            os.replace(part, file)
+            write_whole(file, member)
+        if self._there is not None and self._kept is not None:
+            self._there.add(_key(level, row, col))
+            self._kept.put(_key(level, row, col), member)
 
     def read(self, level: int, row: int, col: int) -> NDArray[np.uint16]:
         """The part of a written block that lies inside the scene."""
         height, width = level_shape(*self.shape, level)
-        member = gzip.decompress(self._file(level, row, col).read_bytes())
-        ids = np.frombuffer(member, "<u2").reshape(BLOCK, BLOCK)
+        kept = None if self._kept is None else self._kept.get(_key(level, row, col))
+        member = self._file(level, row, col).read_bytes() if kept is None else kept
+        ids = np.frombuffer(gzip.decompress(member), "<u2").reshape(BLOCK, BLOCK)
         return ids[: min(BLOCK, height - row * BLOCK), : min(BLOCK, width - col * BLOCK)]
 
     def write_overview(self, level: int, row: int, col: int) -> None:
@@ -138,13 +153,13 @@ class StoreWriter:
     def save_sums(self) -> None:
         """Make the sums known to readers."""
         with self._lock, _Storage(self.path):
-            group = zarr.open_group(str(self.path), mode="r+")
+            group = open_zarr(self.path, "r+")
             group["statistics/sums"][:] = self.sums  # type: ignore[index]
 
     def set_last_leaf(self, mean: NDArray[np.float32], spread: float) -> None:
         """Mean feature vector, float32 (D,), and spread of the last leaf, where they are known only after the blocks."""
         with self._lock, _Storage(self.path):
-            group = zarr.open_group(str(self.path), mode="r+")
+            group = open_zarr(self.path, "r+")
             group["codebook/means"][-1] = mean  # type: ignore[index]
             group["codebook/spread"][-1] = spread  # type: ignore[index]
 
@@ -156,25 +171,29 @@ class StoreWriter:
 
     def _describe(self, description: dict[str, Any]) -> None:
         self._description = description
-        part = self.path / f".{DESCRIPTION}.part"
-        part.write_text(json.dumps(description))
-        os.replace(part, self.path / DESCRIPTION)
+        write_whole(self.path / DESCRIPTION, json.dumps(description).encode())
 
-    def _file(self, level: int, row: int, col: int) -> Path:
-        return self.path / f"leaves/{level}/c/{row}/{col}"
+    def _file(self, level: int, row: int, col: int) -> Any:
+        return self.path / _key(level, row, col)
+
+
+def _key(level: int, row: int, col: int) -> str:
+    return f"leaves/{level}/c/{row}/{col}"
 
 
 class _Storage:
     """Turns a full disk into a sentence."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: StorePath) -> None:
         self._path = path
+        self._errors = storage_errors(path)
 
     def __enter__(self) -> None:
-        return None
+        self._errors.__enter__()
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFullError(
                 f"The disk that holds {self._path.parent} is full; free some space and start the segmentation again."
             ) from error
+        self._errors.__exit__(kind, error, trace)

@@ -21,6 +21,7 @@ from segmentation.errors import CancelledError, InvalidArgumentError, Segmentati
 from segmentation.features.normalize import BandScaling, FeatureScaling
 from segmentation.learning.plan import LearningPlan, read_encoder
 from segmentation.legend import UNKNOWN, ClassTable
+from segmentation.objects import StorePath, store_path
 from segmentation.pyramid import NODATA_LEAF
 from segmentation.rasters.cache import BlockReader
 from segmentation.rasters.georeference import Georeference
@@ -118,7 +119,7 @@ def carry_to(
         )
     with _open_source(source, source_image) as first, open_scene(image) as second:
         remarks = _compare(first, second, rescale)
-        run = _Transfer(source, description, second, Path(store), choose_device(device))
+        run = _Transfer(source, description, second, store_path(store), choose_device(device))
         run.tell, run.cancelled = progress or (lambda share: None), cancelled or (lambda: False)
         n_threads = threads or os.cpu_count() or 1
         before = torch.get_num_threads()
@@ -200,7 +201,7 @@ class _Transfer:
     cancelled: Callable[[], bool]
 
     def __init__(
-        self, source: Segmentation, description: dict[str, Any], scene: Scene, store: Path, device: str
+        self, source: Segmentation, description: dict[str, Any], scene: Scene, store: StorePath, device: str
     ) -> None:
         self.source, self.description, self.device = source, description, device
         self.scaling: BandScaling

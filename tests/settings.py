@@ -21,6 +21,9 @@ for _name in (
     "LEARNING_SECONDS",
     "JOBS_PER_USER",
     "EXPORT_JOB_PIXELS",
+    "STORAGE_URL",
+    "IMAGERY_HOSTS",
+    "IMAGERY_BUCKETS",
 ):
     os.environ.pop(_name, None)
 # `python -m tests.servers` starts real ones, and names them so.

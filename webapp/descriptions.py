@@ -25,7 +25,7 @@ def describe_scene(scene: Scene) -> dict[str, Any]:
         "owner": _person(scene.owner),
         "size_bytes": scene.size_bytes,
         "created_at": scene.created_at.isoformat(),
-        "info": scene.info or None,
+        "info": _info(scene) or None,
     }
 
 
@@ -46,6 +46,14 @@ def describe_project(project: Project, role: str) -> dict[str, Any]:
         "updated_by": project.updated_by.username if project.updated_by else None,
         "url": f"/projects/{project.pk}/",
     }
+
+
+def _info(scene: Scene) -> dict[str, Any]:
+    """Where an image lies tells something only where somebody gave that address; our own storage is ours to know."""
+    info: dict[str, Any] = scene.info
+    if info.get("source", {}).get("stored"):
+        return {key: value for key, value in info.items() if key != "source"}
+    return info
 
 
 def _person(user: User) -> dict[str, Any]:

@@ -24,6 +24,7 @@ __all__ = [
     "QuotaError",
     "StaleError",
     "TooLargeError",
+    "UploadError",
     "WebError",
     "describe",
 ]
@@ -113,6 +114,14 @@ class QuotaError(WebError):
     """The user's storage, or the disk, has no room for it."""
 
     status, code = 507, "limit"
+
+
+class UploadError(WebError):
+    """An upload in parts was not spoken as its protocol (tus) says; the status is the protocol's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
 
+from segmentation.objects import StorePath
+from webapp.places import store_of
+
 
 class Scene(models.Model):
     """A source raster, ingested into ``DATA_DIR/scenes/<id>/``."""
@@ -49,7 +52,7 @@ class Scene(models.Model):
 
 
 class Segmentation(models.Model):
-    """One run over a scene; its Zarr group is ``DATA_DIR/segmentations/<id>.zarr``."""
+    """One run over a scene; its Zarr group is ``segmentations/<id>.zarr`` below DATA_DIR or STORAGE_URL."""
 
     class State(models.TextChoices):
         QUEUED = "queued"
@@ -84,8 +87,8 @@ class Segmentation(models.Model):
         return f"segmentation {self.pk} of {self.scene}"
 
     @property
-    def store_path(self) -> Path:
-        return Path(settings.DATA_DIR) / "segmentations" / f"{self.pk}.zarr"
+    def store_path(self) -> StorePath:
+        return store_of(self.pk)
 
     @property
     def is_active(self) -> bool:
@@ -396,3 +399,37 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: process {self.pid} on {self.host}"
+
+
+class Upload(models.Model):
+    """A file on its way in by tus (docs/protocol.md, "Uploads"), or one part of a file; its bytes are in ``uploads/<id>.tus``."""
+
+    id = models.CharField(max_length=32, primary_key=True)
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="uploads")
+    # Of the file on its sender's side, so that the same file goes on where it was left; "" where the sender gave none.
+    fingerprint = models.CharField(max_length=400, blank=True)
+    part = models.PositiveIntegerField(null=True)  # which of the file's parts, from 0; null: a file by itself
+    is_partial = models.BooleanField(default=False)  # to be put together with others
+    name = models.CharField(max_length=255, blank=True)  # of the file
+    total = models.BigIntegerField()  # bytes of the whole file
+    length = models.BigIntegerField()  # bytes of this upload
+    offset = models.BigIntegerField(default=0)  # bytes that are here and checked
+    checksum = models.CharField(max_length=80, blank=True)  # as it was checked last, "sha256 <base64>"
+    scene = models.ForeignKey(
+        Scene, null=True, on_delete=models.CASCADE, related_name="+"
+    )  # once it is whole
+    created_at = models.DateTimeField(auto_now_add=True)
+    touched_at = models.DateTimeField()  # when a part of the same file came last
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "fingerprint", "part"],
+                condition=models.Q(part__isnull=False),
+                name="upload_part_once",
+            )
+        ]
+        indexes = [models.Index(fields=["touched_at"], name="upload_touched")]
+
+    def __str__(self) -> str:
+        return f"upload {self.id} of {self.name}"

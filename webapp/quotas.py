@@ -35,8 +35,11 @@ def used_bytes(user: User) -> int:
     return int(scenes + segmentations + networks + downloads)
 
 
-def check_room(user: User, wanted_bytes: int) -> None:
-    """Raise QuotaError unless the user's quota and the disk have room for ``wanted_bytes`` more."""
+def check_room(user: User, wanted_bytes: int, received_bytes: int = 0) -> None:
+    """Raise QuotaError unless the user's quota and the disk have room for ``wanted_bytes`` more.
+
+    ``received_bytes`` of them lie on the disk already.
+    """
     used = used_bytes(user)
     if used + wanted_bytes > settings.QUOTA_BYTES:
         raise QuotaError(
@@ -45,8 +48,9 @@ def check_room(user: User, wanted_bytes: int) -> None:
         )
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(settings.DATA_DIR).free
-    if free < wanted_bytes + settings.MIN_FREE_BYTES:
+    lacking = max(0, wanted_bytes - received_bytes)
+    if free < lacking + settings.MIN_FREE_BYTES:
         raise QuotaError(
-            f"The server's disk is almost full ({format_bytes(free)} free, {format_bytes(wanted_bytes)} "
+            f"The server's disk is almost full ({format_bytes(free)} free, {format_bytes(lacking)} "
             "needed); delete a scene, or ask whoever runs the server for space."
         )

@@ -15,9 +15,11 @@ from typing import Any
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 
-__all__ = ["UPLOAD_PATH", "StreamingHandler"]
+__all__ = ["PART_TYPE", "UPLOAD_PATH", "StreamingHandler"]
 
 UPLOAD_PATH = "/api/scenes"
+PARTS_PATH = "/api/uploads/"
+PART_TYPE = "application/offset+octet-stream"
 BUFFER_BYTES = 256 * 1024
 IDLE_S = 120  # a sender that is silent for longer is taken as gone
 
@@ -122,6 +124,8 @@ class StreamingHandler(ASGIHandler):
 
 
 def _is_upload(scope: dict[str, Any]) -> bool:
+    if scope["method"] == "PATCH" and scope["path"].startswith(PARTS_PATH):
+        return _header(scope, b"content-type").lower() == PART_TYPE
     if scope["method"] != "POST" or scope["path"].rstrip("/") != UPLOAD_PATH:
         return False
     return _header(scope, b"content-type").lower().startswith("multipart/form-data")

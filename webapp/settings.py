@@ -92,8 +92,19 @@ SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin" if HTTPS else None  # browsers
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "webapp.errors.csrf_failure"
 
+# --- object storage (none by default: all lies below DATA_DIR) ----------------------------------------------
+STORAGE_URL = env.str("STORAGE_URL", default="").strip().rstrip("/")
+if STORAGE_URL and not re.fullmatch(r"(s3|gs|az|abfs)://[^/\s?#@]+(/[^\s?#]*)?", STORAGE_URL):
+    raise ImproperlyConfigured(
+        "STORAGE_URL must be a place in a bucket such as s3://bucket/prefix, without credentials, which are read from "
+        "the environment (AWS_ACCESS_KEY_ID and others)."
+    )
+
 # --- limits ----------------------------------------------------------------------------------------------
 MAX_UPLOAD_BYTES = _number("MAX_UPLOAD_BYTES", 4_000_000_000, 1, 2**50)
+# A larger file is sent in parts of PART bytes, which are kept when the line or the server breaks.
+UPLOAD_PARTS_ABOVE = _number("UPLOAD_PARTS_ABOVE", 32 * 1024**2, 0, 2**50)
+UPLOAD_PART_BYTES = _number("UPLOAD_PART_BYTES", 16 * 1024**2, 1024**2, 64 * 1024**2)
 MAX_PIXELS = _number("MAX_PIXELS", 2_000_000_000, 1, 2**50)
 MAX_BANDS = _number("MAX_BANDS", 250, 1, 65_535)
 QUOTA_BYTES = _number("QUOTA_BYTES", 50_000_000_000, 1, 2**60)  # of each user
@@ -110,6 +121,20 @@ JOBS_PER_USER = _number("JOBS_PER_USER", 2, 1, 1000)  # that compute at a time
 EXPORT_JOB_PIXELS = _number("EXPORT_JOB_PIXELS", 25_000_000, 0, 2**50)  # from which downloads are prepared
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # of a request that is not an upload
 FILE_UPLOAD_HANDLERS = ["webapp.rest.uploads.RasterUploadHandler"]
+
+# Where images may be read from by URL: host names, "*.example.org", addresses and networks; "s3://bucket/prefix".
+IMAGERY_HOSTS = [one.strip() for one in env.list("IMAGERY_HOSTS", default=[]) if one.strip()]
+IMAGERY_BUCKETS = [one.strip() for one in env.list("IMAGERY_BUCKETS", default=[]) if one.strip()]
+for _one in IMAGERY_HOSTS:
+    if not re.fullmatch(r"\*|(\*\.)?[\w.-]+|[\[\]0-9a-fA-F:.]+(/\d{1,3})?", _one):
+        raise ImproperlyConfigured(
+            f"IMAGERY_HOSTS holds names such as data.example.org or *.example.org, addresses and networks, not {_one!r}."
+        )
+for _one in IMAGERY_BUCKETS:
+    if not re.fullmatch(r"(s3|gs|az|abfs)://[^/\s]+(/\S*)?", _one):
+        raise ImproperlyConfigured(
+            f"IMAGERY_BUCKETS holds places such as s3://bucket or s3://bucket/prefix, not {_one!r}."
+        )
 
 # --- base map (none by default) --------------------------------------------------------------------------
 BASEMAP_URL = env.str("BASEMAP_URL", default="").strip()

@@ -8,26 +8,34 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from segmentation.errors import StoreError
+from segmentation.objects import ObjectPath, StorePath, remove_tree, tree_size
 from webapp.editing.drawn import unpack_drawn
 from webapp.imagery import serving
 from webapp.jobs import door
-from webapp.models import Job, Network, Project, Scene, Segmentation, SignInToken
+from webapp.models import Job, Network, Project, Scene, Segmentation, SignInToken, Upload
+from webapp.places import scene_objects, storage_root
 
 __all__ = [
     "Orphan",
     "delete_project",
     "delete_scene",
+    "drop_stale_uploads",
+    "drop_uploads",
     "find_orphans",
     "folder_size",
     "free",
+    "scene_size",
     "sweep",
     "uploads_folder",
 ]
@@ -44,15 +52,29 @@ def uploads_folder() -> Path:
     return folder
 
 
-def folder_size(path: Path) -> int:
+def folder_size(path: StorePath) -> int:
     """Bytes of all files below ``path`` (of the file itself, where it is one)."""
+    if isinstance(path, ObjectPath):
+        return tree_size(path)
     if path.is_file():
         return path.stat().st_size
     return sum(entry.lstat().st_size for entry in path.rglob("*") if entry.is_file())
 
 
-def free(path: Path) -> None:
+def scene_size(scene: Scene) -> int:
+    """Bytes that a scene takes, its image in our object storage included."""
+    source = scene.info.get("source", {})
+    return folder_size(scene.folder) + (source["size"] if source.get("stored") else 0)
+
+
+def free(path: StorePath) -> None:
     """Remove a file or folder. It is renamed away first, so that nobody opens it half gone."""
+    if isinstance(path, ObjectPath):
+        try:
+            remove_tree(path)
+        except StoreError as error:
+            logger.warning("could not remove %s, which the sweep will do: %s", path, error)
+        return
     if not path.exists():
         return
     trash = Path(settings.DATA_DIR) / "trash"
@@ -82,6 +104,8 @@ def delete_scene(scene: Scene) -> None:
         scene_id, cog_path = scene.pk, scene.cog_path
         paths = [scene.folder, *(segmentation.store_path for segmentation in segmentations)]
         paths += _downloads(project__scene=scene) + _kept_uploads(scene)
+        if (far := scene_objects(scene_id)) is not None:
+            paths.append(far)
         # Projects protect their segmentation, so they go first.
         scene.projects.all().delete()
         scene.segmentations.all().delete()
@@ -89,7 +113,7 @@ def delete_scene(scene: Scene) -> None:
         transaction.on_commit(lambda: _free_scene(scene_id, cog_path, paths))
 
 
-def _free_scene(scene_id: int, cog_path: Path, paths: list[Path]) -> None:
+def _free_scene(scene_id: int, cog_path: Path, paths: list[StorePath]) -> None:
     serving.forget(scene_id, cog_path)  # an open file would keep its space on the disk
     for path in paths:
         free(path)
@@ -134,7 +158,7 @@ def _free_overrides(scene_id: int, names: set[str]) -> None:
 class Orphan:
     """Something below DATA_DIR that no row speaks of."""
 
-    path: Path
+    path: StorePath
     size_bytes: int
     reason: str
 
@@ -144,7 +168,11 @@ def find_orphans() -> list[Orphan]:
     data = Path(settings.DATA_DIR)
     # The files before the rows: what another process makes in between has its row first, and so is seen with it.
     folders = ("scenes", "segmentations", "networks", "tiles", "exports", "trash")
-    entries = {name: list(_entries(data / name)) for name in folders}
+    entries: dict[str, list[Any]] = {name: list(_entries(data / name)) for name in folders}
+    far = storage_root()
+    if far is not None:
+        entries["segmentations"] += (far / "segmentations").children()
+    far_scenes = [] if far is None else (far / "scenes").children()
     splits = [path for store in entries["segmentations"] for path in _entries(store / "splits")]
     overrides = [path for scene in entries["scenes"] for path in _entries(scene / "overrides")]
     uploads = list(_entries(data / "uploads"))
@@ -154,6 +182,7 @@ def find_orphans() -> list[Orphan]:
     downloads = {str(key) for key in Job.objects.filter(kind=Job.Kind.EXPORT).values_list("pk", flat=True)}
     candidates = [
         *((path, "no such scene") for path in entries["scenes"] if path.name not in scenes),
+        *((path, "no such scene") for path in far_scenes if path.name not in scenes),
         *((path, "no such segmentation") for path in entries["segmentations"] if path.name not in stores),
         *((path, "no such network") for path in entries["networks"] if path.name not in networks),
         *((path, "no such scene") for path in entries["tiles"] if path.name not in scenes),
@@ -174,14 +203,17 @@ def find_orphans() -> list[Orphan]:
 
 
 def sweep() -> tuple[list[Orphan], int]:
-    """Remove orphans and expired sign-in links; returns the orphans and the number of links."""
+    """Remove abandoned uploads, orphans and expired sign-in links; returns the orphans and the number of links."""
+    drop_stale_uploads()
     orphans = find_orphans()
     for orphan in orphans:
         free(orphan.path)
         if orphan.path.parent.name == "uploads" and (number := orphan.path.name.split("-")[0]).isdigit():
             # A failed import held it for another try, on its owner's quota.
             Scene.objects.filter(pk=number, state=Scene.State.FAILED).update(size_bytes=0)
-    _measure_scenes({int(one.path.parts[-3]) for one in orphans if one.path.parent.name == "overrides"})
+    _measure_scenes(
+        {int(one.path.parent.parent.name) for one in orphans if one.path.parent.name == "overrides"}
+    )
     expired, _ = SignInToken.objects.filter(expires_at__lte=timezone.now()).delete()
     return orphans, expired
 
@@ -191,17 +223,37 @@ def _job_of(path: Path) -> str:
     return path.name.lstrip(".").split(".")[0]
 
 
+def drop_stale_uploads() -> int:
+    """Forget uploads in parts that nobody went on with for a day, with what is here of them; returns how many."""
+    oldest = timezone.now() - timedelta(seconds=HALF_UPLOAD_S)
+    return drop_uploads(Upload.objects.filter(touched_at__lt=oldest))
+
+
+def drop_uploads(uploads: QuerySet[Upload]) -> int:
+    """Forget uploads, with what is here of them."""
+    ids = list(uploads.values_list("pk", flat=True))
+    Upload.objects.filter(pk__in=ids).delete()
+    for upload_id in ids:
+        (uploads_folder() / f"{upload_id}.tus").unlink(missing_ok=True)
+    return len(ids)
+
+
 def _measure_scenes(scene_ids: set[int]) -> None:
     for scene in Scene.objects.filter(pk__in=scene_ids, state=Scene.State.READY):
-        Scene.objects.filter(pk=scene.pk).update(size_bytes=folder_size(scene.folder))
+        Scene.objects.filter(pk=scene.pk).update(size_bytes=scene_size(scene))
 
 
-def _entries(folder: Path) -> Iterator[Path]:
+def _entries(folder: Any) -> Iterator[Any]:
+    if isinstance(folder, ObjectPath):
+        return iter(folder.children())
     return iter(sorted(folder.iterdir())) if folder.is_dir() else iter(())
 
 
-def _age(path: Path) -> float:
+def _age(path: StorePath) -> float:
     """Seconds since it was changed; 0 for what is gone by now: nobody need remove it."""
+    if isinstance(path, ObjectPath):
+        changed = path.changed_at()
+        return time.time() - changed if changed else 0.0
     try:
         return time.time() - path.lstat().st_mtime
     except FileNotFoundError:
@@ -232,4 +284,7 @@ def _uploads_waiting(uploads: list[Path]) -> set[str]:
     importing = {
         str(key) for key in Scene.objects.filter(state=Scene.State.IMPORTING).values_list("pk", flat=True)
     }
-    return {path.name for path in uploads if path.name.split("-")[0] in importing}
+    sent_in_parts = {f"{key}.tus" for key in Upload.objects.values_list("pk", flat=True)}
+    return {
+        path.name for path in uploads if path.name.split("-")[0] in importing or path.name in sent_in_parts
+    }

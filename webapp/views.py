@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from webapp import quotas
 from webapp.errors import MissingError
+from webapp.imagery.remote import can_link
 from webapp.permissions import require_project
 from webapp.rest.uploads import SUFFIXES
 
@@ -33,9 +34,13 @@ def projects(request: HttpRequest) -> HttpResponse:
         "maxUploadBytes": settings.MAX_UPLOAD_BYTES,
         "quotaBytes": settings.QUOTA_BYTES,
         "suffixes": SUFFIXES,
+        "canLink": can_link(),
+        "partsAboveBytes": settings.UPLOAD_PARTS_ABOVE,
+        "partBytes": settings.UPLOAD_PART_BYTES,
     }
     context = {
         "config": config,
+        "can_link": can_link(),
         "suffixes": ",".join(SUFFIXES),
         "max_upload": quotas.format_bytes(settings.MAX_UPLOAD_BYTES),
     }

@@ -6,14 +6,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from tqdm import tqdm
 
 from segmentation.errors import InvalidArgumentError
+from segmentation.objects import is_url
 
-__all__ = ["AsJson", "app", "integers", "report", "share_bar"]
+if TYPE_CHECKING:
+    from segmentation.rasters.remote import RemoteImage
+
+__all__ = ["AsJson", "app", "image_argument", "integers", "report", "share_bar"]
 
 app = typer.Typer(
     name="segmentation",
@@ -54,6 +58,15 @@ def share_bar(what: str) -> Iterator[Callable[[float], None]]:
 
 def _move(bar: tqdm, to: float) -> None:  # type: ignore[type-arg]
     bar.update(max(0.0, to - bar.n))
+
+
+def image_argument(text: str) -> str | RemoteImage:
+    """An image as it was named: a path as it is, a URL opened with the rights of whoever runs the command."""
+    if not is_url(text):
+        return text
+    from segmentation.rasters.remote import open_remote
+
+    return open_remote(text)
 
 
 def integers(text: str, what: str, low: int, high: int) -> list[int]:

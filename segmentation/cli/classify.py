@@ -17,7 +17,9 @@ __all__ = ["class_lines", "classify_command"]
 
 @app.command("classify")
 def classify_command(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="Segmentation, as segment writes it.")],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Segmentation, as segment writes it: a folder or a URL.")
+    ],
     clicks: Annotated[
         Path,
         typer.Option(

@@ -16,7 +16,9 @@ __all__ = ["clusters_to_classes_command"]
 
 @app.command("clusters-to-classes")
 def clusters_to_classes_command(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="Segmentation, as segment writes it.")],
+    store: Annotated[
+        str, typer.Argument(metavar="STORE", help="Segmentation, as segment writes it: a folder or a URL.")
+    ],
     truth: Annotated[
         Path, typer.Option(help="True classes (1-255) on the image's grid; 0 and nodata are ignored.")
     ],

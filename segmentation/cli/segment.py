@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
-from segmentation.cli.app import AsJson, app, report
+from segmentation.cli.app import AsJson, app, image_argument, report
 from segmentation.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -21,11 +21,18 @@ __all__ = ["segment_command"]
 
 @app.command("segment")
 def segment_command(
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="GeoTIFF, COG, JPEG 2000, PNG or JPEG.")],
-    store: Annotated[
-        Path,
+    image: Annotated[
+        str,
         typer.Argument(
-            metavar="STORE", help="Folder to write; an incomplete run with the same options is continued."
+            metavar="IMAGE",
+            help="GeoTIFF, COG, JPEG 2000, PNG or JPEG: a file, or a URL such as https://host/image.tif or s3://bucket/key.",
+        ),
+    ],
+    store: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE",
+            help="Folder to write, or s3://bucket/prefix; an incomplete run with the same options is continued.",
         ),
     ],
     seed: Annotated[int, typer.Option(help="Same seed, image and device: same leaves.")] = 0,
@@ -63,7 +70,7 @@ def segment_command(
 
     with tqdm(unit="block", disable=None, file=sys.stderr) as bar:
         result = segment(
-            image,
+            image_argument(image),
             store,
             seed=seed,
             mode=mode,  # type: ignore[arg-type]  # checked there

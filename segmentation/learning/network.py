@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from torch import Tensor
 from segmentation.errors import FeatureMismatchError, NetworkError, StorageFullError
 from segmentation.features.normalize import BandScaling
 from segmentation.learning.encoder import Encoder
+from segmentation.objects import StorePath, local_copy, store_path, write_whole
 
 __all__ = ["Network", "load_network", "read_tensors", "write_tensors"]
 
@@ -54,7 +53,7 @@ class Network:
                 "choose as many bands, in the same order, or another network."
             )
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | StorePath) -> None:
         """Write weights (safetensors) with the description (JSON) in the same file's header; all or nothing."""
         description = {
             "format": _FORMAT,
@@ -69,10 +68,10 @@ class Network:
             "training": self.training,
         }
         tensors = {name: value.cpu().contiguous() for name, value in self.encoder.state_dict().items()}
-        write_tensors(Path(path), tensors, description)
+        write_tensors(store_path(path), tensors, description)
 
 
-def load_network(path: str | Path) -> Network:
+def load_network(path: str | StorePath) -> Network:
     """Read a network's file.
 
     Raises
@@ -80,7 +79,7 @@ def load_network(path: str | Path) -> Network:
     NetworkError
         If it is missing, damaged or no network of ours.
     """
-    tensors, description = read_tensors(Path(path))
+    tensors, description = read_tensors(store_path(path))
     try:
         if description["format"] != _FORMAT:
             raise NetworkError(
@@ -109,33 +108,24 @@ def load_network(path: str | Path) -> Network:
         ) from error
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+def write_tensors(path: StorePath, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
     """Write tensors with a JSON description into one file; a reader never sees half of it."""
     content = save(tensors, {_ENTRY: json.dumps(description)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        write_whole(path, content, lasting=True)
     except OSError as error:
         raise StorageFullError(
             f"The network cannot be written to {path}: {error.strerror or error}. Free some space or choose another place."
         ) from error
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_tensors(path: StorePath) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `write_tensors` has written; NetworkError where that is not what the file holds."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise NetworkError(f"The file {path} is too large for a network ({path.stat().st_size} bytes).")
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with local_copy(path) as copy, safe_open(copy, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             description = json.loads((file.metadata() or {})[_ENTRY])
         if not isinstance(description, dict):

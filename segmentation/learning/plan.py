@@ -18,6 +18,7 @@ from segmentation.learning.encoder import Encoder
 from segmentation.learning.network import Network, load_network
 from segmentation.learning.scenes import learn_from_windows, training_windows
 from segmentation.learning.training import TrainingProgress
+from segmentation.objects import StorePath
 from segmentation.rasters.windows import Window
 
 __all__ = ["DEFAULT_SECONDS", "LearningPlan", "fit_features", "plan_learning", "read_encoder"]
@@ -66,7 +67,7 @@ class LearningPlan:
         work: BlockWork,
         looked_at: Sequence[tuple[Window, Superpixels]],
         seed: int,
-        store: Path,
+        store: StorePath,
         parameters: dict[str, Any],
         progress: Callable[[TrainingProgress], None] | None,
         cancelled: Callable[[], bool] | None,
@@ -97,7 +98,7 @@ class LearningPlan:
         self.learned["network"] = self.parameters["network"]
         return encoder
 
-    def keep_encoder(self, work: BlockWork, folder: Path) -> None:
+    def keep_encoder(self, work: BlockWork, folder: StorePath) -> None:
         """Write the encoder into the store's folder: blocks that are still to come, and other scenes, need it."""
         if work.encoder is not None:
             # Principal components are the scene's own, so whoever applies the network needs these very ones.
@@ -164,7 +165,7 @@ def fit_features(
     )
 
 
-def read_encoder(store: Path) -> Encoder | None:
+def read_encoder(store: StorePath) -> Encoder | None:
     """The encoder that a segmentation was made with, if there was one."""
     path = store / _NETWORK
     return load_network(path).encoder if path.exists() else None

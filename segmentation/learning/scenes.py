@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from segmentation.learning.network import read_tensors, write_tensors
 from segmentation.learning.recipe import Recipe
 from segmentation.learning.training import Training, TrainingProgress
 from segmentation.memory import reuse_freed_memory
+from segmentation.objects import StorePath
 from segmentation.rasters.windows import Window
 
 __all__ = ["learn_from_windows", "training_windows"]
@@ -62,7 +62,7 @@ def learn_from_windows(
     seconds: float,
     steps: int | None = None,
     start: Encoder | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: StorePath | None = None,
     parameters: dict[str, Any] | None = None,
     recipe: Recipe | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
@@ -126,7 +126,7 @@ def learn_from_windows(
     }
 
 
-def _read_checkpoint(path: Path, parameters: dict[str, Any]) -> tuple[dict[str, Any], int] | None:
+def _read_checkpoint(path: StorePath, parameters: dict[str, Any]) -> tuple[dict[str, Any], int] | None:
     if not path.exists():
         return None
     try:

@@ -39,7 +39,7 @@ from segmentation.rasters.storage import writing
 from segmentation.rasters.thumbnail import write_thumbnail
 from segmentation.rasters.windows import BLOCK, Window, n_levels
 
-__all__ = ["Limits", "SceneInfo", "ingest"]
+__all__ = ["Limits", "SceneInfo", "describe_scene", "ingest"]
 
 _TILE_PX = 256  # of imagery tiles
 _MAX_ZOOM = 26
@@ -160,7 +160,7 @@ class _Ingest:
         with open_scene(cog, _NO_LIMITS) as scene:
             with writing(self._draft):
                 write_thumbnail(self._draft / "thumbnail.webp", scene, percentiles)
-            info = _describe(scene, statistics, percentiles, self._remarks)
+            info = describe_scene(scene, statistics, percentiles, self._remarks)
         self._report(1)
         return info
 
@@ -262,9 +262,10 @@ class _Ingest:
 _NO_LIMITS = Limits(max_file_bytes=2**62, max_pixels=2**62, max_expansion=2**62)
 
 
-def _describe(
+def describe_scene(
     scene: Scene, statistics: BandStatistics, percentiles: list[list[float]], remarks: list[str]
 ) -> SceneInfo:
+    """All that is known of a scene, from its header and statistics of its pixels."""
     place = Georeference(scene.transform, scene.crs, scene.height, scene.width)
     max_zoom = _max_zoom(scene, place)
     return SceneInfo(

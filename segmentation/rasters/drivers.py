@@ -15,8 +15,11 @@ from rasterio.io import DatasetReader
 
 from segmentation.errors import SegmentationError, UnreadableSceneError
 from segmentation.rasters.limits import Limits
+from segmentation.rasters.remote import RemoteImage
 
-__all__ = ["FORMATS", "check_path", "open_dataset", "readable", "sniff_driver"]
+__all__ = ["FORMATS", "Image", "check_path", "open_dataset", "readable", "sniff_driver"]
+
+Image = Path | RemoteImage  # where an image is
 
 FORMATS = "GeoTIFF, JPEG 2000, PNG and JPEG"
 
@@ -48,7 +51,7 @@ def check_path(path: str | Path) -> Path:
     text = str(path)
     if text.startswith("/vsi") or "://" in text or "\0" in text:
         raise UnreadableSceneError(
-            f"{text[:200]!r} is not the path of a file; download the image and give its path."
+            f"{text[:200]!r} is not the path of a file; download the image and give its path, or open it as a remote image."
         )
     real = Path(text).expanduser().resolve()
     if real.is_dir():
@@ -60,7 +63,7 @@ def check_path(path: str | Path) -> Path:
     return real
 
 
-def sniff_driver(path: Path) -> str:
+def sniff_driver(path: Image) -> str:
     """The GDAL driver for a file, by its first bytes; its name plays no part.
 
     Raises
@@ -85,17 +88,19 @@ def sniff_driver(path: Path) -> str:
     )
 
 
-def open_dataset(path: Path, limits: Limits) -> DatasetReader:
+def open_dataset(path: Image, limits: Limits) -> DatasetReader:
     """Open a file that :func:`check_path` has passed, with the one driver that its first bytes call for."""
     limits.check_file(path)
     driver = sniff_driver(path)
     if driver == "PNG":
         _check_png_is_whole(path)
     with readable(path):
+        if isinstance(path, RemoteImage):
+            return path.open_dataset(driver)
         return rasterio.open(path, driver=driver, sharing=False)
 
 
-def _check_png_is_whole(path: Path) -> None:
+def _check_png_is_whole(path: Image) -> None:
     """GDAL fills what is missing of a PNG with black and says nothing, so its chunks are followed to the last."""
     end = path.stat().st_size
     with path.open("rb") as file:
@@ -112,13 +117,24 @@ def _check_png_is_whole(path: Path) -> None:
 
 
 @contextmanager
-def readable(path: Path, where: str = "") -> Iterator[None]:
+def readable(path: Image, where: str = "") -> Iterator[None]:
     """Turn GDAL's errors while reading ``path`` into a sentence."""
+    if isinstance(path, RemoteImage):
+        path.failure()  # of an earlier read, which was told
     try:
         yield
+        _tell_failure(path)
     except SegmentationError:
         raise  # it is a sentence already
     except (RasterioError, CPLE_BaseError, MemoryError, ValueError) as error:
+        _tell_failure(path)
         raise UnreadableSceneError(
             f'"{path.name}" is damaged or incomplete{where}: it cannot be read. Copy or download it again.'
         ) from error
+
+
+def _tell_failure(path: Image) -> None:
+    """Raise why a remote image could not be read, where it was that: GDAL may even go on with what it had."""
+    failure = path.failure() if isinstance(path, RemoteImage) else None
+    if failure is not None:
+        raise failure

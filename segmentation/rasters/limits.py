@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Protocol
 
 from segmentation.errors import SceneTooLargeError
 
 __all__ = ["MAX_BANDS", "Limits"]
 
 MAX_BANDS = 250
+
+
+class _File(Protocol):
+    """What is asked of a file, on disk or remote."""
+
+    @property
+    def name(self) -> str: ...
+    def stat(self) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Limits:
     expansion_from_bytes: int = 4 * 2**30
     max_block_bytes: int = 2**29  # the smallest part that can be decoded by itself (a strip or tile)
 
-    def check_file(self, path: Path) -> None:
+    def check_file(self, path: _File) -> None:
         """Refuse a file that is too large.
 
         Raises
@@ -39,7 +47,7 @@ class Limits:
                 f'"{path.name}" has {_bytes(size)}; at most {_bytes(self.max_file_bytes)} are taken. Crop or compress it.'
             )
 
-    def check_raster(self, path: Path, width: int, height: int, n_bands: int, bytes_per_value: int) -> None:
+    def check_raster(self, path: _File, width: int, height: int, n_bands: int, bytes_per_value: int) -> None:
         """Refuse a raster with too many bands or pixels, or that unpacks to far more than its file could mean.
 
         Raises
@@ -64,7 +72,7 @@ class Limits:
                 "exhaust the server. Save the image anew and try again."
             )
 
-    def check_block(self, path: Path, size: int) -> None:
+    def check_block(self, path: _File, size: int) -> None:
         """Refuse strips or tiles that are too large to hold in memory.
 
         Raises

@@ -16,7 +16,7 @@ from rasterio.transform import Affine
 from rasterio.windows import Window as DatasetWindow
 
 from segmentation.errors import InvalidArgumentError, SegmentationError
-from segmentation.rasters.drivers import check_path, open_dataset, readable
+from segmentation.rasters.drivers import Image, check_path, open_dataset, readable
 from segmentation.rasters.limits import Limits
 from segmentation.rasters.pixels import read_raw
 from segmentation.rasters.scene import Scene, open_scene
@@ -274,7 +274,7 @@ def _cut_mask(mask: Path, scene: Scene, window: Window, out: Path) -> None:
 
 
 def _write(
-    dataset: DatasetReader, window: Window, out: Path, path: Path, placed_by: Scene | None = None
+    dataset: DatasetReader, window: Window, out: Path, path: Image, placed_by: Scene | None = None
 ) -> None:
     """One patch as the source has it: type, bands, nodata, mask, colors, tags and place."""
     area = DatasetWindow(window.col, window.row, window.width, window.height)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,11 +16,12 @@ from rasterio.io import DatasetReader
 
 from segmentation.errors import InvalidArgumentError, UnsupportedSceneError
 from segmentation.rasters.bands import alpha_holds_data, band_names, band_roles
-from segmentation.rasters.drivers import check_path, open_dataset, readable
+from segmentation.rasters.drivers import Image, check_path, open_dataset, readable
 from segmentation.rasters.earth import earth_crs
 from segmentation.rasters.georeference import Georeference
 from segmentation.rasters.limits import Limits
 from segmentation.rasters.pixels import read_raw, to_float32, validity_of
+from segmentation.rasters.remote import RemoteImage
 from segmentation.rasters.windows import Window
 
 __all__ = ["MIN_SIDE_PX", "Scene", "open_scene"]
@@ -34,8 +34,8 @@ class Scene:
 
     Attributes
     ----------
-    path : Path
-        Absolute path of the file.
+    path : Path or RemoteImage
+        Absolute path of the file, or the image at a URL.
     height, width : int
         Pixels.
     n_bands : int
@@ -58,7 +58,7 @@ class Scene:
         Sentences on how the file is read.
     """
 
-    def __init__(self, path: Path, limits: Limits) -> None:
+    def __init__(self, path: Image, limits: Limits) -> None:
         self.path = path
         self._limits = limits
         self._idle: list[DatasetReader] = []
@@ -239,7 +239,7 @@ class Scene:
         self.close()
 
 
-def open_scene(path: str | Path, limits: Limits | None = None) -> Scene:
+def open_scene(path: str | Image, limits: Limits | None = None) -> Scene:
     """Open an image for reading: GeoTIFF, JPEG 2000, PNG or JPEG, and nothing else.
 
     The first bytes decide which one GDAL driver sees the file; files beside it and network paths are never opened. Only
@@ -247,8 +247,8 @@ def open_scene(path: str | Path, limits: Limits | None = None) -> Scene:
 
     Parameters
     ----------
-    path : str or Path
-        The file.
+    path : str, Path or RemoteImage
+        The file; see `segmentation.rasters.remote.open_remote` for one at a URL.
     limits : Limits or None
         How large it may be; None for the defaults.
 
@@ -261,10 +261,10 @@ def open_scene(path: str | Path, limits: Limits | None = None) -> Scene:
     SceneTooLargeError
         If it is over a limit.
     """
-    return Scene(check_path(path), limits or Limits())
+    return Scene(path if isinstance(path, RemoteImage) else check_path(path), limits or Limits())
 
 
-def _check_header(dataset: DatasetReader, path: Path, limits: Limits) -> None:
+def _check_header(dataset: DatasetReader, path: Image, limits: Limits) -> None:
     height, width = dataset.height, dataset.width
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise UnsupportedSceneError(

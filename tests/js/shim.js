@@ -68,3 +68,14 @@ assert.throws = (action, pattern) => {
     }
     throw new Error(`expected an error like ${pattern}, got none`);
 };
+
+/** @param {RegExp} pattern of the message, or of the name */
+assert.rejects = async (promise, pattern) => {
+    try {
+        await promise;
+    } catch (error) {
+        if (pattern.test(error.message) || pattern.test(error.name)) return;
+        throw new Error(`expected an error like ${pattern}, got "${error.message}"`);
+    }
+    throw new Error(`expected an error like ${pattern}, got none`);
+};

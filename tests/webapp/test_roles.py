@@ -22,6 +22,7 @@ from django.core.cache import cache
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from tests.webapp import scenario
 from tests.webapp.conftest import write_raster
@@ -30,7 +31,7 @@ from webapp import actions
 from webapp.editing import comments, versions
 from webapp.jobs import door, jobbook
 from webapp.messages import COMMANDS, EditCommand
-from webapp.models import Comment, Edit, Invite, Job, Network, Project, Segmentation, Version
+from webapp.models import Comment, Edit, Invite, Job, Network, Project, Segmentation, Upload, Version
 from webapp.people import invites
 from webapp.rest.api import api
 
@@ -109,6 +110,9 @@ def make_world() -> World:
     network = Network.objects.create(owner=owner, name="mine", n_bands=3, fingerprint="0")
     network.path.parent.mkdir(parents=True)
     network.path.write_bytes(b"weights")
+    upload = Upload.objects.create(
+        pk="0" * 32, owner=owner, name="a.tif", total=9, length=9, touched_at=timezone.now()
+    )
     ids = {
         "scene": scene.pk,
         "project": project.pk,
@@ -122,6 +126,7 @@ def make_world() -> World:
         "job": job.pk,
         "prepared": prepared.pk,
         "lost": lost.pk,
+        "upload": upload.pk,
         "viewer": people["viewer"].pk,
         "number": Project.objects.get(pk=project.pk).number,
     }
@@ -159,6 +164,15 @@ REST: dict[tuple[str, str], tuple[str, Any, Answers]] = {
     ("GET", "/api/legends"): ("/api/legends", None, all_may()),
     ("GET", "/api/scenes"): ("/api/scenes", None, all_may()),
     ("POST", "/api/scenes"): ("/api/scenes", {}, all_may(422)),  # without a file
+    ("POST", "/api/scenes/link"): ("/api/scenes/link", {"url": "nowhere"}, all_may(400)),  # no URL
+    # Of uploads, which belong to whoever began them: without the header of their protocol they are refused to their owner.
+    ("GET", "/api/uploads"): ("/api/uploads", None, all_may()),
+    ("OPTIONS", "/api/uploads"): ("/api/uploads", None, all_may(204)),
+    ("POST", "/api/uploads"): ("/api/uploads", None, all_may(412)),
+    ("DELETE", "/api/uploads"): ("/api/uploads?fingerprint=f", None, all_may(204)),
+    ("HEAD", "/api/uploads/{}"): ("/api/uploads/{upload}", None, (401, 404, 404, 404, 412, 404)),
+    ("PATCH", "/api/uploads/{}"): ("/api/uploads/{upload}", None, (401, 404, 404, 404, 412, 404)),
+    ("DELETE", "/api/uploads/{}"): ("/api/uploads/{upload}", None, (401, 404, 404, 404, 412, 404)),
     ("GET", "/api/scenes/{}"): ("/api/scenes/{scene}", None, who_sees_the_scene_may()),
     ("PATCH", "/api/scenes/{}"): ("/api/scenes/{scene}", {"name": "x"}, scene_owner_may()),
     ("DELETE", "/api/scenes/{}"): ("/api/scenes/{scene}", None, scene_owner_may(204)),

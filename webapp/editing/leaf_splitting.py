@@ -18,6 +18,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
 
+from segmentation.errors import StoreError
+from segmentation.objects import ObjectPath, remove_tree
 from segmentation.splitting import split_leaf as compute_split
 from webapp import permissions
 from webapp.actions import (
@@ -34,6 +36,7 @@ from webapp.editing.leaves import LeavesKey, SplitKey, leaves_key, open_leaves, 
 from webapp.editing.refinements import FIRST_CHILD, MAX_PARTS, LeafSplit, Refinement
 from webapp.editing.snapshots import load_state, save_state
 from webapp.errors import ConflictError, InvalidInputError, LimitError, MissingError, StaleError
+from webapp.imagery.remote import image_of
 from webapp.models import Edit, Project, Role, Segmentation
 from webapp.storage import folder_size
 
@@ -77,10 +80,13 @@ def leaves_with(draft: Draft) -> LeavesKey:
 def _discard(draft: Draft) -> None:
     folder = split_folder(draft.leaves.segmentation, draft.token)
     try:
-        shutil.rmtree(folder)
+        if isinstance(folder, ObjectPath):
+            remove_tree(folder)
+        else:
+            shutil.rmtree(folder)
     except FileNotFoundError:
         pass  # removed before, with its segmentation perhaps
-    except OSError as error:
+    except (OSError, StoreError) as error:
         logger.warning("could not remove %s, which the sweep will do: %s", folder, error)
 
 
@@ -252,7 +258,7 @@ def _compute(
             first=first,
             n=parts,
             groups=groups,
-            image=project.scene.cog_path,
+            image=image_of(project.scene),
             seed=_SEED,
             progress=progress,
         )

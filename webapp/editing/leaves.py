@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
-from django.conf import settings
-
+from segmentation.objects import StorePath
 from segmentation.split_store import Split, SplitSegmentation
 from webapp.editing.refinements import Refinement
 from webapp.models import Project
+from webapp.places import store_of
 
 __all__ = [
     "LeavesKey",
@@ -55,17 +54,17 @@ def leaves_key(project: Project, segmentation: int | None = None) -> LeavesKey:
     return LeavesKey(number, refinement.version, splits)
 
 
-def splits_folder(segmentation_id: int) -> Path:
+def splits_folder(segmentation_id: int) -> StorePath:
     """Where splits of a segmentation are kept, each in a folder of its own: it goes when the segmentation goes."""
-    return Path(settings.DATA_DIR) / "segmentations" / f"{segmentation_id}.zarr" / "splits"
+    return store_of(segmentation_id) / "splits"
 
 
-def split_folder(segmentation_id: int, token: str) -> Path:
+def split_folder(segmentation_id: int, token: str) -> StorePath:
     return splits_folder(segmentation_id) / token
 
 
 @lru_cache(maxsize=64)
-def _opened(path: Path, version: int, splits: tuple[Split, ...]) -> SplitSegmentation:
+def _opened(path: StorePath, version: int, splits: tuple[Split, ...]) -> SplitSegmentation:
     return SplitSegmentation(path, splits, version)
 
 

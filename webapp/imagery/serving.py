@@ -17,8 +17,11 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from rasterio.errors import RasterioError
 
-from webapp.errors import InvalidInputError, MissingError, WebError
+from segmentation.errors import SegmentationError
+from segmentation.rasters.remote import RemoteImage
+from webapp.errors import InvalidInputError, MissingError, WebError, describe
 from webapp.imagery import tile_render
+from webapp.imagery.remote import image_of
 from webapp.imagery.tile_cache import TileCache
 from webapp.imagery.tile_query import TileStyle, parse_style
 from webapp.imagery.tile_queue import TileQueue
@@ -56,7 +59,7 @@ class Answer(NamedTuple):
 class _Found(NamedTuple):
     """What a look at the disk gave."""
 
-    path: Path
+    path: Path | RemoteImage
     key: str
     tile: tuple[str, bytes] | None
 
@@ -70,6 +73,13 @@ async def answer(scene: Scene, asked: Asked) -> Answer:
         if error.status == 503:
             headers["Retry-After"] = "1"
         return Answer(error.status, headers, json.dumps({"detail": str(error)}).encode())
+    except SegmentationError as error:
+        problem = describe(error)  # of an image at a URL: it says where and why
+        return Answer(
+            problem.status,
+            {"Content-Type": "application/json"},
+            json.dumps({"detail": problem.message}).encode(),
+        )
     except (RasterioError, OSError):
         logger.exception("tile %s/%s/%s of scene %s", asked.z, asked.x, asked.y, scene.pk)
         sentence = "The image of this scene cannot be read; import it again."
@@ -100,9 +110,10 @@ async def _answer(scene: Scene, asked: Asked) -> Answer:
 
 def _look(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, outside: bool) -> _Found:
     """Runs in a thread: a disk may make one wait."""
-    path = scene.cog_path
+    path = image_of(scene)
     try:
-        stat = os.stat(path)
+        # Of an image at a URL the version is pinned; it has no time.
+        version = path.pin if isinstance(path, RemoteImage) else _version(path)
     except FileNotFoundError as error:
         raise MissingError(
             f"The image of scene {scene.pk} is gone; delete the scene and import it again."
@@ -111,8 +122,7 @@ def _look(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, outsid
     parts = (
         DRAWN,
         scene.pk,
-        stat.st_mtime_ns,
-        stat.st_size,
+        *version,
         scene.info["max_zoom"],
         *(asked.z, asked.x, asked.y),
         style,
@@ -121,6 +131,11 @@ def _look(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, outsid
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
     is_known = outside or f'"{key[:24]}"' in asked.if_none_match
     return _Found(path, key, None if is_known else cache().get(scene.pk, key))
+
+
+def _version(path: Path) -> tuple[int, int]:
+    stat = os.stat(path)
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _draw(scene: Scene, asked: Asked, style: TileStyle, formats: Formats, found: _Found) -> tuple[str, bytes]:

@@ -8,19 +8,20 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image as Picture
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 from rio_tiler.io import Reader
 
+from segmentation.rasters.drivers import Image, readable
+from segmentation.rasters.remote import RemoteDataset, RemoteImage
 from webapp.errors import InvalidInputError
 from webapp.imagery.tile_query import TileStyle
 
@@ -53,12 +54,12 @@ class _Readers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: OrderedDict[int, tuple[Path, Reader]] = OrderedDict()
-        self._lent: dict[int, Path] = {}
+        self._idle: OrderedDict[int, tuple[Image, Reader]] = OrderedDict()
+        self._lent: dict[int, Image] = {}
         self._forgotten: set[int] = set()
 
     @contextmanager
-    def lend(self, path: Path) -> Iterator[Reader]:
+    def lend(self, path: Image) -> Iterator[Reader]:
         reader = self._take(path)
         try:
             yield reader
@@ -67,28 +68,28 @@ class _Readers:
             raise
         self._give_back(path, reader)
 
-    def forget(self, path: Path) -> None:
+    def forget(self, path: Image) -> None:
         """Close every reader of ``path``, so that the disk gets its blocks back when the file is deleted."""
         with self._lock:
             keys = [key for key, (held, _) in self._idle.items() if held == path]
             closing = [self._idle.pop(key)[1] for key in keys]
             self._forgotten.update(key for key, held in self._lent.items() if held == path)
         for reader in closing:
-            reader.close()
+            _close(reader)
 
-    def _take(self, path: Path) -> Reader:
+    def _take(self, path: Image) -> Reader:
         with self._lock:
             for key in reversed(self._idle):
                 if self._idle[key][0] == path:
                     reader = self._idle.pop(key)[1]
                     self._lent[key] = path
                     return reader
-        reader = Reader(str(path))
+        reader = _open(path)
         with self._lock:
             self._lent[id(reader)] = path
         return reader
 
-    def _give_back(self, path: Path, reader: Reader) -> None:
+    def _give_back(self, path: Image, reader: Reader) -> None:
         key = id(reader)
         closing = []
         with self._lock:
@@ -101,15 +102,34 @@ class _Readers:
                 while len(self._idle) > MAX_IDLE_READERS:
                     closing.append(self._idle.popitem(last=False)[1][1])
         for old in closing:
-            old.close()
+            _close(old)
 
     def _drop(self, reader: Reader) -> None:
         with self._lock:
             self._lent.pop(id(reader), None)
             self._forgotten.discard(id(reader))
-        reader.close()
+        _close(reader)
 
 
+def _open(path: Image) -> Reader:
+    if not isinstance(path, RemoteImage):
+        return Reader(str(path))
+    handle = path.open_dataset("GTiff")  # a scene in place is nothing else
+    reader = Reader(path.url, dataset=handle.raw)
+    _handles[id(reader)] = handle
+    return reader
+
+
+def _close(reader: Reader) -> None:
+    reader.close()
+    handle = _handles.pop(id(reader), None)
+    if handle is not None:
+        handle.close()
+
+
+_handles: dict[
+    int, RemoteDataset
+] = {}  # of readers of images at URLs, which do not close what they were given
 _readers = _Readers()
 forget = _readers.forget
 
@@ -136,10 +156,11 @@ def is_outside(info: Mapping[str, Any], z: int, x: int, y: int) -> bool:
 
 
 def render(
-    path: Path, info: Mapping[str, Any], z: int, x: int, y: int, style: TileStyle, formats: Formats
+    path: Image, info: Mapping[str, Any], z: int, x: int, y: int, style: TileStyle, formats: Formats
 ) -> tuple[str, bytes]:
     """The encoded tile and its format; pixels without data are transparent (white in a JPEG)."""
-    with _readers.lend(path) as reader:
+    told = readable(path) if isinstance(path, RemoteImage) else nullcontext()
+    with told, _readers.lend(path) as reader:
         if info.get("crs") is None:
             values, valid = _read_pixels(reader.dataset, info, z, x, y, style.bands)
         else:
@@ -247,7 +268,7 @@ def _encode(rgb: NDArray[np.uint8], valid: NDArray[np.bool_] | None, suffix: str
     buffer = io.BytesIO()
     if suffix == "jpg":
         white = rgb if valid is None else np.where(valid[..., None], rgb, np.uint8(255))
-        Image.fromarray(white).save(buffer, "JPEG", quality=88)
+        Picture.fromarray(white).save(buffer, "JPEG", quality=88)
         return buffer.getvalue()
     shown = rgb
     if valid is not None:
@@ -255,9 +276,9 @@ def _encode(rgb: NDArray[np.uint8], valid: NDArray[np.bool_] | None, suffix: str
         shown = np.where(valid[..., None], rgb, np.uint8(0))
         shown = np.dstack([shown, np.where(valid, np.uint8(255), np.uint8(0))])
     if suffix == "webp":
-        Image.fromarray(shown).save(buffer, "WEBP", quality=88, method=2)
+        Picture.fromarray(shown).save(buffer, "WEBP", quality=88, method=2)
     else:
-        Image.fromarray(shown).save(buffer, "PNG", compress_level=1)
+        Picture.fromarray(shown).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from webapp.errors import ConflictError, ForbiddenError, MissingError
+from webapp.imagery.remote import link_again
 from webapp.jobs import door, exporting, jobbook, jobrows
 from webapp.jobs.jobfiles import JobFolder
 from webapp.live.colors import color_of
@@ -185,7 +188,10 @@ def _import_again(job: Job, folder: JobFolder, line: str) -> None:
         if not jobrows.retry_import(job, line):
             raise _raced()
         folder.remove()
-        folder.describe(source=source, remove_source=True, attempts=0, begun=job.attempt)
+        told: dict[str, Any] = {"source": source, "remove_source": True, "attempts": 0, "begun": job.attempt}
+        if source.endswith(door.LINK_SUFFIX):
+            told["remote"] = link_again(json.loads(Path(source).read_text(encoding="utf-8")))
+        folder.describe(**told)
 
 
 def _segment_again(job: Job, folder: JobFolder, line: str) -> None:

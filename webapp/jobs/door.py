@@ -8,10 +8,12 @@ row.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.layers import get_channel_layer
@@ -27,11 +29,13 @@ from webapp.models import Project, Scene, Segmentation
 from webapp.services import check_services
 
 __all__ = [
+    "LINK_SUFFIX",
     "cancel",
     "cancel_import",
     "engine_lifespan",
     "project_created",
     "submit_import",
+    "submit_link",
     "submit_segmentation",
     "wake",
 ]
@@ -39,6 +43,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 GROUP = "jobs"  # of all server processes: whoever carries the jobs is to look at once
+LINK_SUFFIX = "-link.json"  # of a file that names an image at a URL
 RETRY_S = 2.0  # after the channel layer failed
 
 _runner: Runner | None = None
@@ -48,6 +53,18 @@ def submit_import(scene: Scene, upload_path: Path, remove_source: bool = True) -
     """Have a received file made into ``scene``; the file goes afterwards, unless told otherwise."""
     folder = JobFolder(settings.DATA_DIR, import_job(scene.pk))
     folder.describe(source=str(upload_path), remove_source=remove_source, attempts=0)
+    jobbook.ensure(scene)
+    wake()
+
+
+def submit_link(scene: Scene, source: dict[str, Any]) -> None:
+    """Have an image at a URL made into ``scene``; ``source`` is as `webapp.imagery.remote` describes it."""
+    # Where the image lies is kept like a received file: for another try, until the scene is there or the sweep comes.
+    link = Path(settings.DATA_DIR) / "uploads" / f"{scene.pk}{LINK_SUFFIX}"
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.write_text(json.dumps(source), encoding="utf-8")
+    folder = JobFolder(settings.DATA_DIR, import_job(scene.pk))
+    folder.describe(remote=source, source=str(link), remove_source=True, attempts=0)
     jobbook.ensure(scene)
     wake()
 

@@ -40,11 +40,12 @@ class ExportOrder:
         self, progress: Callable[[float], None] | None = None, cancelled: Callable[[], bool] | None = None
     ) -> Iterator[str]:
         """The GeoJSON, piece by piece."""
+        from segmentation.objects import store_path
         from segmentation.overrides import Layer, Overrides
         from segmentation.split_store import Split, SplitSegmentation
         from segmentation.vectors import ClassStyle, class_source, geojson_chunks
 
-        splits = [Split(Path(folder), *rest) for folder, *rest in self.splits]
+        splits = [Split(store_path(folder), *rest) for folder, *rest in self.splits]
         store = SplitSegmentation(self.store, splits, self.version)
         layers = [Layer(Path(path), number) for path, number in self.layers]
         height, width = self.shape

@@ -18,6 +18,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from segmentation.errors import StoreError
+from segmentation.objects import StorePath, remove_tree
 from webapp.editing.adoption import adopt_first, drop_segmentation
 from webapp.errors import MissingError
 from webapp.jobs import jobbook
@@ -25,6 +27,7 @@ from webapp.jobs.jobfiles import import_job, segmentation_job
 from webapp.jobs.learning import keep_network
 from webapp.live import broadcast
 from webapp.models import Job, Project, Scene, Segmentation
+from webapp.places import scene_objects, store_of
 
 __all__ = [
     "ACTIVE",
@@ -116,6 +119,8 @@ def _end_import(scene_id: int, message: str, state: str, kept_bytes: int, line: 
             jobbook.end(import_job(scene_id), state, message, line)
     if not Scene.objects.filter(pk=scene_id).exclude(state=Scene.State.FAILED).exists():
         shutil.rmtree(Path(settings.DATA_DIR) / "scenes" / str(scene_id), ignore_errors=True)
+        if (far := scene_objects(scene_id)) is not None:
+            _remove(far)
     return bool(done)
 
 
@@ -248,7 +253,14 @@ def _end(segmentation_id: int, state: str, message: str, line: str = "") -> bool
 
 
 def remove_store(segmentation_id: int) -> None:
-    shutil.rmtree(Path(settings.DATA_DIR) / "segmentations" / f"{segmentation_id}.zarr", ignore_errors=True)
+    _remove(store_of(segmentation_id))
+
+
+def _remove(place: StorePath) -> None:
+    try:
+        remove_tree(place)
+    except StoreError as error:
+        logger.warning("%s is left to the sweep: %s", place, error)
 
 
 def remove_store_unless_complete(segmentation_id: int) -> None:

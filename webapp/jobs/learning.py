@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from segmentation.errors import StoreError
 from webapp import quotas
 from webapp.errors import QuotaError
 from webapp.jobs.tasks import NETWORK_FILE
@@ -79,10 +79,10 @@ def keep_network(segmentation: Segmentation, learned: dict[str, Any]) -> str:
     )
     try:
         network.path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(segmentation.store_path / NETWORK_FILE, network.path)
+        network.path.write_bytes((segmentation.store_path / NETWORK_FILE).read_bytes())
         network.size_bytes = network.path.stat().st_size
         network.save(update_fields=["size_bytes"])
-    except OSError as error:
+    except (OSError, StoreError) as error:
         logger.warning("the network of segmentation %s was not kept: %s", segmentation.pk, error)
         network.delete()
         return (

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
+from webapp.imagery.remote import job_image
 from webapp.jobs import exporting, jobbook, jobrows, learning, queue_rows, tasks
 from webapp.jobs.engine import LEARNING, SEGMENTING, Engine
 from webapp.jobs.jobfiles import JobFolder, export_job, import_job, job_key, jobs_on_disk, segmentation_job
@@ -208,10 +209,19 @@ class Runner:
                 "max_pixels": settings.MAX_PIXELS,
                 "max_bands": settings.MAX_BANDS,
             }
-            source = self._runs[job].folder.description()["source"]
             jobrows.begin_import(row.pk, remark(self._runs[job].attempt))
+            description = self._runs[job].folder.description()
+            source = description.get("remote") or description["source"]
             self._engine.submit(
-                job, attempt, tasks.run_ingest, data_dir, job, source, str(row.folder), limits
+                job,
+                attempt,
+                tasks.run_ingest,
+                data_dir,
+                job,
+                source,
+                str(row.folder),
+                limits,
+                settings.STORAGE_URL,
             )
             return
         jobrows.begin_segmentation(row.pk, remark(self._runs[job].attempt))
@@ -232,7 +242,7 @@ class Runner:
             tasks.run_segment,
             data_dir,
             job,
-            str(row.scene.cog_path),
+            job_image(row.scene),
             str(row.store_path),
             parameters,
             (row.scene.info["height"], row.scene.info["width"]),

@@ -13,7 +13,6 @@ import importlib
 import math
 import os
 import platform
-import shutil
 import signal
 import threading
 import time
@@ -27,6 +26,7 @@ from distributed import Worker, get_worker
 from webapp.jobs.export_order import ExportOrder
 from webapp.jobs.jobfiles import Block, JobFolder
 from webapp.jobs.precedence import Precedence, Turn, learns, rank_of
+from webapp.jobs.storing import move_image
 
 __all__ = [
     "NETWORK_FILE",
@@ -142,11 +142,16 @@ class Reporter:
 
 
 def run_segment(
-    data_dir: str, job: str, image: str, store: str, parameters: dict[str, Any], size: tuple[int, int]
+    data_dir: str,
+    job: str,
+    image: str | dict[str, Any],
+    store: str,
+    parameters: dict[str, Any],
+    size: tuple[int, int],
 ) -> Result:
     """Segment a scene into ``store``; continues a store that was begun with the same parameters.
 
-    ``size`` is the scene's height and width.
+    ``image`` is a path, or tells where it lies (`_open_image`); ``size`` is the scene's height and width.
     """
     folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
@@ -170,6 +175,7 @@ def run_segment(
     def work() -> Result:
         from segmentation import Progress, open_segmentation, segment
         from segmentation.features.sampling import all_blocks, sample_windows
+        from segmentation.objects import store_path, tree_size
 
         height, width = size
         windows = sample_windows(all_blocks(height, width), parameters.get("seed", 0))
@@ -200,7 +206,7 @@ def run_segment(
                 reporter.report(event.stage, share, event.block)
 
         result = segment(
-            image,
+            _open_image(image),
             store,
             **parameters,
             progress=on_progress,
@@ -210,8 +216,8 @@ def run_segment(
         return {
             "n_leaves": result.n_leaves,
             "device": result.device,
-            "size_bytes": _folder_size(Path(store)),
-            "learned": _learned(Path(store)),
+            "size_bytes": tree_size(store_path(store)),
+            "learned": _learned(store_path(store)),
         }
 
     reporter.begun()
@@ -220,7 +226,7 @@ def run_segment(
     if result["outcome"] == "cancelled" and has_yielded:
         return {"outcome": "yielded"}  # what was written is gone on from
     if result["outcome"] != "finished":
-        shutil.rmtree(store, ignore_errors=True)
+        _remove(store)
     return result
 
 
@@ -239,7 +245,16 @@ def describe_training(training: TrainingProgress) -> dict[str, Any]:
     }
 
 
-def _learned(store: Path) -> dict[str, Any] | None:
+def _remove(store: str) -> None:
+    from segmentation.errors import StoreError
+    from segmentation.objects import remove_tree, store_path
+
+    # Where object storage does not answer, the sweep removes it later; the job's own end is what counts now.
+    with contextlib.suppress(StoreError):
+        remove_tree(store_path(store))
+
+
+def _learned(store: Any) -> dict[str, Any] | None:
     """What is known of the network that a segmentation was made with; None without one."""
     from segmentation.learning.network import load_network
 
@@ -249,8 +264,15 @@ def _learned(store: Path) -> dict[str, Any] | None:
     return {"training": network.training, "n_bands": network.n_bands, "fingerprint": network.fingerprint}
 
 
-def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[str, int]) -> Result:
-    """Turn a received file into the scene in ``folder``."""
+def run_ingest(
+    data_dir: str,
+    job: str,
+    source: str | dict[str, Any],
+    folder: str,
+    limits: dict[str, int],
+    storage: str = "",
+) -> Result:
+    """Turn a received file, or an image at a URL, into the scene in ``folder``; its image goes to ``storage`` if that is named."""
     job_folder = JobFolder(data_dir, job)
     reporter = Reporter(job, get_worker().log_event)
     reporter.begun()
@@ -258,14 +280,28 @@ def run_ingest(data_dir: str, job: str, source: str, folder: str, limits: dict[s
     def work() -> Result:
         from segmentation.rasters.cog import Limits, ingest
 
-        info = ingest(
-            Path(source),
-            Path(folder),
-            limits=Limits(**limits),
-            progress=lambda share: reporter.report("importing", share),
-            cancelled=job_folder.is_cancelled,
-        )
-        return {"info": info.as_dict(), "size_bytes": _folder_size(Path(folder))}
+        steps: dict[str, Any] = {
+            "limits": Limits(**limits),
+            "progress": lambda share: reporter.report("importing", share),
+            "cancelled": job_folder.is_cancelled,
+        }
+        if isinstance(source, str):
+            info = ingest(Path(source), Path(folder), **steps).as_dict()
+        else:
+            from segmentation.rasters.linked import take_in
+
+            taken, in_place = take_in(_open_image(source), Path(folder), source["copy"], **steps)
+            kept = {
+                "url": source["url"],
+                "size": source["size"],
+                "etag": source["etag"],
+                "in_place": in_place,
+            }
+            info = {**taken.as_dict(), "source": kept}
+        size = _folder_size(Path(folder))
+        if storage and (Path(folder) / "scene.tif").exists():
+            info["source"] = move_image(Path(folder), storage)
+        return {"info": info, "size_bytes": size}
 
     return _outcome(job_folder, work)
 
@@ -301,6 +337,17 @@ def run_export(data_dir: str, job: str, path: str, most_bytes: int) -> Result:
         return {"size_bytes": size}
 
     return _outcome(folder, work)
+
+
+def _open_image(image: Any) -> Any:
+    """A path as it is; an image at a URL opened in the version that was looked at, within what the server may read."""
+    if isinstance(image, str):
+        return image
+    from segmentation.rasters.access import Access
+    from segmentation.rasters.remote import Pin, open_remote
+
+    access = Access(tuple(image["hosts"]), tuple(image["buckets"]))
+    return open_remote(image["url"], access, Pin(image["size"], image["etag"]))
 
 
 def dask_setup(worker: Worker) -> None:

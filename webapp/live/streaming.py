@@ -7,10 +7,10 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 from segmentation.errors import StoreError
+from segmentation.objects import StorePath
 from webapp.editing.leaves import LeavesKey, open_leaves
 from webapp.live.blocks import BlockKey, block_exists, children, patch_frame, pool, runs, whole_frame
 
@@ -28,7 +28,7 @@ class _Wish:
     key: BlockKey
     is_due: bool = True  # worth looking at again
     is_sent: bool = False
-    source: Path | None = None  # of what was sent: the split that wrote it; None for the stored block
+    source: StorePath | None = None  # of what was sent: the split that wrote it; None for the stored block
     # Of an overview block that is not complete: its level-0 blocks that were sent as patches, and those to
     # try.
     patched: set[tuple[int, int]] = field(default_factory=set)
@@ -41,7 +41,7 @@ class _Built:
 
     frames: list[bytes] = field(default_factory=list)
     is_whole: bool = False
-    source: Path | None = None
+    source: StorePath | None = None
     patched: list[tuple[int, int]] = field(default_factory=list)
     left: list[tuple[int, int]] = field(default_factory=list)  # not tried yet
 
@@ -53,7 +53,7 @@ class _Look(NamedTuple):
     key: BlockKey
     todo: set[tuple[int, int]] | None
     patched: frozenset[tuple[int, int]]
-    before: tuple[bool, Path | None]
+    before: tuple[bool, StorePath | None]
 
 
 class BlockStream:
@@ -174,7 +174,7 @@ def _build(
     key: BlockKey,
     todo: set[tuple[int, int]] | None,
     patched: frozenset[tuple[int, int]],
-    before: tuple[bool, Path | None],
+    before: tuple[bool, StorePath | None],
 ) -> _Built:
     """Frames for one wish from what is on disk now; none where its files are gone, or are not there yet."""
     try:
@@ -188,7 +188,7 @@ def _frames(
     key: BlockKey,
     todo: set[tuple[int, int]] | None,
     patched: frozenset[tuple[int, int]],
-    before: tuple[bool, Path | None],
+    before: tuple[bool, StorePath | None],
 ) -> _Built:
     """``before``: whether it was sent whole, and from where. Runs in a thread."""
     segmentation = leaves.segmentation

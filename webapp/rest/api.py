@@ -31,11 +31,13 @@ from webapp.permissions import (
 from webapp.rest.example_api import router as example_router
 from webapp.rest.history_api import router as history_router
 from webapp.rest.job_api import router as job_router
+from webapp.rest.link_api import router as link_router
 from webapp.rest.member_api import router as member_router
 from webapp.rest.network_api import router as network_router
 from webapp.rest.note_api import router as note_router
 from webapp.rest.override_api import router as override_router
 from webapp.rest.segmentation_api import router as segmentation_router
+from webapp.rest.upload_api import router as upload_router
 from webapp.rest.uploads import clean_name, receive_scene
 
 __all__ = ["api"]
@@ -187,6 +189,7 @@ def list_legends(request: HttpRequest) -> list[dict[str, Any]]:
     return legends.describe_legends()
 
 
+api.add_router("/scenes", link_router)  # before the scenes: its path would be taken for a scene's id
 api.add_router("/scenes", scenes)
 api.add_router("/projects", projects_router)
 api.add_router("", segmentation_router)
@@ -197,3 +200,4 @@ api.add_router("", override_router)
 api.add_router("", history_router)
 api.add_router("", note_router)
 api.add_router("", job_router)
+api.add_router("/uploads", upload_router)

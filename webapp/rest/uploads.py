@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import uuid
+from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -22,7 +23,7 @@ from webapp.models import Scene
 from webapp.requests import UPLOAD_PATH
 from webapp.storage import uploads_folder
 
-__all__ = ["RasterUploadHandler", "ReceivedFile", "clean_name", "receive_scene"]
+__all__ = ["RasterUploadHandler", "ReceivedFile", "check_suffix", "clean_name", "receive_scene", "scene_of"]
 
 FORM_BYTES = 64 * 1024  # what a form may add around its file
 DISK_CHECK_BYTES = 64 * 1024**2  # the disk is looked at again after each of these
@@ -124,27 +125,38 @@ class DiskWriter(FileUploadHandler):
 
 def receive_scene(user: User, file: UploadedFile, name: str = "") -> Scene:
     """Make a scene of a received file and hand it to the import."""
-    source_name = PurePath(file.name or "").name[-255:]
-    if PurePath(source_name).suffix.lower() not in SUFFIXES:
-        raise InvalidInputError(
-            f"{source_name or 'The file'} is not an image we read: send a GeoTIFF, JPEG 2000, PNG or JPEG "
-            f"({', '.join(SUFFIXES)})."
-        )
+    source_name = check_suffix(file.name or "")
     if not isinstance(file, ReceivedFile) or not file.size:
         raise InvalidInputError(f"{source_name} is empty; choose the file again.")
     # Of uploads that ran beside each other the last one to end meets the quota here.
     quotas.check_room(user, file.size)
     with transaction.atomic():
-        scene = Scene.objects.create(
-            owner=user,
-            name=clean_name(name or PurePath(source_name).stem),
-            source_name=source_name,
-            size_bytes=file.size,
-        )
-        # The sweep reads the scene's id from the name; nothing else of the user's file name reaches the disk.
-        path = file.keep(f"{scene.pk}-{uuid.uuid4().hex}{PurePath(source_name).suffix.lower()}")
-        transaction.on_commit(lambda: door.submit_import(scene, path))
+        return scene_of(user, source_name, file.size, file.keep, name)
+
+
+def scene_of(user: User, source_name: str, size: int, keep: Callable[[str], Path], name: str = "") -> Scene:
+    """Make a scene of a file that is here, inside a transaction; ``keep`` gives the file its lasting name."""
+    scene = Scene.objects.create(
+        owner=user,
+        name=clean_name(name or PurePath(source_name).stem),
+        source_name=source_name,
+        size_bytes=size,
+    )
+    # The sweep reads the scene's id from the name; nothing else of the user's file name reaches the disk.
+    path = keep(f"{scene.pk}-{uuid.uuid4().hex}{PurePath(source_name).suffix.lower()}")
+    transaction.on_commit(lambda: door.submit_import(scene, path))
     return scene
+
+
+def check_suffix(file_name: str) -> str:
+    """The file's name without its folders, of an image that we read."""
+    source_name = PurePath(file_name).name[-255:]
+    if PurePath(source_name).suffix.lower() not in SUFFIXES:
+        raise InvalidInputError(
+            f"{source_name or 'The file'} is not an image we read: send a GeoTIFF, JPEG 2000, PNG or JPEG "
+            f"({', '.join(SUFFIXES)})."
+        )
+    return source_name
 
 
 def clean_name(text: str) -> str:

@@ -7,6 +7,7 @@ import {projectCard, sceneCard} from "./cards.js";
 import {closeOnBackdrop, confirmDialog, promptDialog} from "./dialogs.js";
 import {h} from "./dom.js";
 import {formatBytes} from "./format.js";
+import {listenForLinks} from "./links.js";
 import {UploadField} from "./uploads.js";
 
 const POLL_MS = 1000; // while a scene is being imported
@@ -171,11 +172,13 @@ function listenForNewProject() {
 function start() {
     for (const list of Object.values(lists)) list.append(h("li", {class: "card skeleton", "aria-hidden": "true"}));
     listenForNewProject();
-    new UploadField(
+    const uploads = new UploadField(
         {drop: byId("upload-drop"), input: byId("upload-input"), list: byId("upload-list")},
         config,
         () => refresh().catch(toastError),
     );
+    uploads.showUnfinished(() => byId("upload-input").click()).catch(toastError);
+    if (config.canLink) listenForLinks(byId("scene-link"), byId("dialog-link"), refreshOrTell);
     refresh().catch((error) => {
         for (const list of Object.values(lists)) list.replaceChildren();
         toastError(error);

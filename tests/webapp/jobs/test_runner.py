@@ -401,6 +401,28 @@ def test_received_file_is_imported(work, engine, received, settings):
     assert not JobFolder(args[0], job).path.exists()
 
 
+def test_image_at_a_url_is_imported_from_there(work, engine, received, settings):
+    linked = Scene.objects.create(owner=received.owner, name="far", source_name="far.tif")
+    source = {
+        "url": "https://a.org/far.tif",
+        "size": 9,
+        "etag": "1",
+        "copy": None,
+        "hosts": ["a.org"],
+        "buckets": [],
+    }
+    door.submit_link(linked, source)
+    work._look()
+    [(_, _, task, args)] = [one for one in engine.submitted if one[0] == import_job(linked.pk)]
+    assert task == tasks.run_ingest
+    assert args[2] == source
+    info = {**INFO, "source": {"url": source["url"], "size": 9, "etag": "1", "in_place": True}}
+    work._ended(import_job(linked.pk), "done", {"outcome": "finished", "info": info, "size_bytes": 5})
+    linked.refresh_from_db()
+    assert (linked.state, linked.info["source"]["in_place"]) == ("ready", True)
+    assert not JobFolder(args[0], import_job(linked.pk)).path.exists()
+
+
 def test_import_that_fails_tells_why_and_leaves_nothing(work, received, data_dir):
     work._look()
     received.folder.mkdir(parents=True)
