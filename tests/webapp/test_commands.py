@@ -282,7 +282,7 @@ def test_import_scene_tells_what_is_wrong(manage, tmp_path):
 
 
 def test_interrupted_import_leaves_nothing(manage, image, monkeypatch, data_dir):
-    def interrupt(source, folder, **options):
+    def interrupt(source, folder, *others):
         Path(folder).mkdir(parents=True)
         raise KeyboardInterrupt
 

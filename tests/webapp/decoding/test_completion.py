@@ -480,7 +480,7 @@ def test_download_is_of_one_moment(signed_in, project):
     click(project, 3, 2)
     newer = completion_service.completions.request(order_of(project)).result(10)
     assert newer.number > ordered.completion.number
-    table, _ = exports._completed(ordered)
+    table, _ = exports.completed_table(ordered)
     assert table.tolist() == expected(project, (*leaf_point(0), 1), (*leaf_point(7), 2))[0]
 
 
