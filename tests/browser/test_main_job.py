@@ -389,7 +389,7 @@ def test_ctrl_c_in_a_terminal_ends_it_without_a_traceback(tmp_path: Path, page: 
     page.wait_for_function("() => clusternet.blocksShown() > 0", timeout=120_000)
     os.killpg(live.process.pid, signal.SIGINT)  # the terminal sends it to the whole group, workers too
     assert live.process.wait(30) in (0, -signal.SIGINT)
-    assert "Traceback" not in live.log.read_text()
+    assert "Traceback" not in live.log.read_text(), live.log.read_text()
     assert "WARNING" not in live.log.read_text()
     assert gone(live.process.pid)  # nobody of the group is left, once Python's own helpers noticed
 

@@ -133,6 +133,7 @@ class Engine:
             self._client.close(timeout="5s")
             self._client = None
         if self._cluster is not None:
+            _hush_dask()
             self._cluster.close(timeout=10)
             self._cluster = None
 
@@ -163,3 +164,14 @@ class Engine:
         else:
             self._on_ended(job, "lost", None)
         future.release()
+
+
+def _hush_dask() -> None:
+    """Have Dask's parts say nothing while the cluster ends.
+
+    A worker in the middle of a block is killed, and its tasks are lost: as it may be, for the blocks are on disk. Dask tells of both with
+    warnings and tracebacks, which are no news to whoever stops the server.
+    """
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
